@@ -1,0 +1,47 @@
+# `make test` and `make demo` set up all they need, in .venv beside this file. PYTHON names another interpreter.
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+PYTEST_FLAGS ?= -n auto --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help venv procgen lint format test demo bench clean
+
+help: ## say what there is to make
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+venv: $(INSTALLED) ## the environment: the package (editable), its tools, all versions pinned
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# The real game's library exists for this platform alone; elsewhere the recorded levels and frames stand in for it.
+procgen: venv ## the real procgen library, into the user's cache
+ifeq ($(shell uname -sm),Linux x86_64)
+	$(BIN)/mazeinterp procgen install
+endif
+
+lint: venv ## style, types, and which package may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: venv ## put the code into the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint procgen ## everything that a change must pass
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+demo: venv ## the main job, pictures in out/
+	$(BIN)/mazeinterp demo
+
+bench: procgen ## speed against the real procgen, in one run
+	$(BIN)/python scripts/bench.py maze
+
+clean: ## remove the environment, caches and outputs
+	rm -rf .venv build dist out .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
