@@ -29,8 +29,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mazeinterp.maze.worlds import MODES, Mode
 from mazeinterp.maze.procgen import MazeState, ProcgenMazes
+from mazeinterp.maze.worlds import MODES, Mode
 
 TABLE = Path(__file__).parents[1] / "mazeinterp" / "maze" / "sprites.npz"
 SIDE = 64
@@ -199,9 +199,7 @@ def measure_cheese(camera: Camera, painters: Painters, background: Pixels, wall:
 
     def photograph(neighbour: int, slot: int, backgrounds: Iterable[int]) -> Pixels:
         """Each pixel, [k, 64, 64, 3], with cheese in its own cell and `neighbour` in the one at `slot`."""
-        contents = [
-            [CHEESE if c == q else neighbour if c == q ^ slot else FREE for c in range(4)] for q in range(4)
-        ]
+        contents = [[CHEESE if c == q else neighbour if c == q ^ slot else FREE for c in range(4)] for q in range(4)]
         pictures = [camera.photograph(camera.grid(content), backgrounds=backgrounds) for content in contents]
         own = camera.classes[painters.y[0], painters.x[0]]
         return np.select([own[..., None] == q for q in range(4)], pictures)
@@ -218,14 +216,10 @@ def predict(table: dict[str, NDArray[Any]], painters: Painters, grid: NDArray[np
     """What the table says the library draws without a mouse, on each background: uint8 [9, 64, 64, 3]."""
     picture = table["background"]
     for slot in np.argsort(painters.turn, axis=0):  # [64, 64], the painter whose turn it is at each pixel
-        x, y, exists = (
-            field[slot, PIXEL_ROWS, PIXEL_COLUMNS] for field in (painters.x, painters.y, painters.exists)
-        )
+        x, y, exists = (field[slot, PIXEL_ROWS, PIXEL_COLUMNS] for field in (painters.x, painters.y, painters.exists))
         content = np.where(exists, grid[y, x], FREE)[..., None]
         picture = np.where(content == WALL, table["wall"][slot, PIXEL_ROWS, PIXEL_COLUMNS], picture)
-        picture = np.where(
-            (content == CHEESE) & (slot[..., None] == 0), over(table["cheese"], picture), picture
-        )
+        picture = np.where((content == CHEESE) & (slot[..., None] == 0), over(table["cheese"], picture), picture)
     return picture
 
 
@@ -242,9 +236,7 @@ def measure_mouse(
         expected: the pictures without a mouse, uint8 [9, 64, 64, 3], by the contents of the four classes.
         reflected: which facing.
     """
-    arounds = [
-        (own, *walls) for walls in product((FREE, WALL), repeat=3) for own in (FREE, CHEESE)
-    ]  # by slot
+    arounds = [(own, *walls) for walls in product((FREE, WALL), repeat=3) for own in (FREE, CHEESE)]  # by slot
     under, seen = np.zeros((2, len(arounds), BACKGROUNDS, SIDE, SIDE, 3), np.uint8)
     for x, y in product(range(camera.world), repeat=2):
         inside = (painters.rows == y)[:, None] & (painters.columns == x)

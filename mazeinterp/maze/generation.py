@@ -115,11 +115,11 @@ def carve(
         if root_one == root_two:
             continue
         parents[root_one] = root_two
-        for cell in (one, middle, two):
-            y, x = margin + cell // maze_dim, margin + cell % maze_dim
+        for freed in (one, middle, two):
+            y, x = margin + freed // maze_dim, margin + freed % maze_dim
             if grid[y, x] == WALL:
                 grid[y, x] = FREE
-                free[count] = cell
+                free[count] = freed
                 count += 1
     return count
 

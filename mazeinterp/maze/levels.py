@@ -297,12 +297,12 @@ class Levels:
 
     def __post_init__(self) -> None:
         grid = checked_grids(self.grid)
-        checked = {"grid": grid, "mouse": checked_squares(self.mouse, grid, "mouse")}
+        checked: dict[str, NDArray[Any]] = {"grid": grid, "mouse": checked_squares(self.mouse, grid, "mouse")}
         for name in ("background", "reflected", "seed", "edited", "maze_dim"):
             checked[name] = checked_column(name, getattr(self, name), len(grid))
         too_large = checked["maze_dim"][checked["maze_dim"] > grid.shape[1]]
         if too_large.size:
-            raise ValueError(f"maze_dim {too_large[0]} is larger than the world, which has {grid.shape[1]} cells a side")
+            raise ValueError(f"maze_dim {too_large[0]} is larger than the world, {grid.shape[1]} cells a side")
         for name, array in checked.items():
             object.__setattr__(self, name, array)
 

@@ -41,7 +41,7 @@ class RealMazeVectorEnv(MazeVectorEnv):
     def __init__(self, **arguments: Any) -> None:
         region, threads = arguments.get("cheese_region"), arguments.get("threads", 1)
         if region is not None:
-            raise ValueError(f"cheese_region is {region!r}; the real procgen has its own placement only: it must be None")
+            raise ValueError(f"cheese_region is {region!r}; the real procgen knows its own placement only: None")
         if threads != 1:
             raise ValueError(f"threads is {threads}; the real procgen runs on one: it must be 1")
         super().__init__(**arguments)

@@ -57,9 +57,9 @@ def load_policy(name: str | Path, device: str | torch.device = "cpu") -> ImpalaP
         device: where to put the network.
 
     Returns:
-        The network, with `policy.name`, `policy.hash` (SHA-256 of the weights file) and `policy.recipe` set. The width and the
-        number of actions of a published file are read off its shapes. It has no return scale: its values are
-        left in units of the value head, and a warning says so.
+        The network, with `policy.name`, `policy.hash` (SHA-256 of the weights file) and `policy.recipe` set. The width
+        and the number of actions of a published file are read off its shapes. It has no recipe and no return scale:
+        its values are left in units of the value head, and a warning says so.
 
     Raises:
         CheckpointError: the file is no checkpoint of this network; the message lists what is missing,
