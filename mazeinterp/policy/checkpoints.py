@@ -111,7 +111,7 @@ def save_policy(policy: ImpalaPolicy, folder: str | Path, recipe: Mapping[str, A
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
     text = json.dumps(config, indent=2, allow_nan=False) + "\n"
-    _write_together(Path(folder), {WEIGHTS: weights, CONFIG: text.encode()})
+    write_together(Path(folder), {WEIGHTS: weights, CONFIG: text.encode()})
 
 
 def list_policies() -> list[str]:
@@ -250,7 +250,7 @@ def _check_device(device: str | torch.device) -> torch.device:
     return checked
 
 
-def _write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Writes files of a folder so that none takes its name before all are safely on disk."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as scratch:  # removed whatever happens
