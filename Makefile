@@ -37,7 +37,7 @@ test: lint procgen ## everything that a change must pass
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 demo: venv ## the main job, pictures in out/
-	$(BIN)/mazeinterp demo
+	$(BIN)/python scripts/demo.py
 
 bench: procgen ## speed against the real procgen, in one run
 	$(BIN)/python scripts/bench.py maze

@@ -1,0 +1,136 @@
+"""The laboratory's commands, one a job; each calls what a script would call."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from .training.imitation import ImitationConfig
+from .training.ppo import PPOConfig
+
+Recipe = (
+    Annotated[ImitationConfig, tyro.conf.subcommand("imitation", prefix_name=False)]
+    | Annotated[PPOConfig, tyro.conf.subcommand("ppo", prefix_name=False)]
+    | Annotated[PPOConfig, tyro.conf.subcommand("published", default=PPOConfig.published(), prefix_name=False)]
+)
+
+
+def procgen(action: Annotated[Literal["install", "where"], tyro.conf.Positional] = "where") -> None:
+    """Fetches the real procgen's library, for backend="procgen", or says where it is.
+
+    Args:
+        action: "install" fetches it with pip, checks its hash and unpacks it into a cache; "where" prints its path.
+    """
+    from .maze.procgen import install, library_path
+
+    print(install() if action == "install" else library_path())
+
+
+def policies() -> None:
+    """Lists the pretrained networks."""
+    from .policy.checkpoints import list_policies, load_policy
+
+    for name in list_policies():
+        policy = load_policy(name)
+        region = policy.recipe.get("cheese_region")
+        where = "anywhere" if region is None else f"in the top-right {region} × {region} cells"
+        print(f"{name}: width {policy.width}, {policy.recipe.get('recipe')}, cheese in training {where}")
+
+
+def edits() -> None:
+    """Lists the edits and the named vectors, with their parameters: what `--edit "add(cheese, -1.0)"` is made of."""
+    from .edits.registry import list_edits, list_vectors
+
+    for title, entries in (("Edits", list_edits()), ("Vectors", list_vectors())):
+        print(title)
+        for entry in entries:
+            print(f"\n  {entry.name}: {entry.summary}")
+            for parameter in entry.parameters:
+                default = "" if parameter.required else f"; default {parameter.default!r}"
+                print(f"      {parameter.name} ({parameter.type}{default}): {parameter.doc}")
+        print()
+
+
+def train(
+    name: Annotated[str, tyro.conf.Positional],
+    recipe: Annotated[Recipe, tyro.conf.arg(prefix_name=False)],
+    runs: Path = Path("runs"),
+) -> None:
+    """Trains a network; started again under the same name, it goes on from where it was stopped.
+
+    Args:
+        name: the run's name: its folder within `runs`, which holds the weights at the end.
+        recipe: imitation of the shortest path, PPO, or PPO exactly as published.
+        runs: folder of all runs.
+    """
+    from .training.imitation import imitate
+    from .training.ppo import train_ppo
+
+    if isinstance(recipe, ImitationConfig):
+        imitate(recipe, runs / name)
+    else:
+        train_ppo(recipe, runs / name)
+    print(f"Weights, curves and snapshots: {runs / name}")
+
+
+def evaluate(
+    policy: Annotated[str, tyro.conf.Positional] = "rand_region_5",
+    levels: int = 10_000,
+    exact_levels: int = 300,
+    seed: int = 0,
+    out: Path = Path("out"),
+) -> None:
+    """Measures a network on held-out levels, of its training distribution and with the cheese anywhere.
+
+    It stands beside a random walk and the shortest path. Table and figure go to `out`.
+
+    Args:
+        policy: name or path of the network.
+        levels: number of levels of each distribution, each played once sampled and once greedily.
+        exact_levels: of those, how many have exact outcomes, which take a pass for every square and facing.
+        seed: of the sampled episodes.
+        out: folder for the table and the figure.
+    """
+    import matplotlib.pyplot as plt
+
+    from .analysis.evaluation import evaluate_beside_baselines, summarise
+    from .plots.evaluation import plot_success
+    from .plots.files import save_figure
+    from .policy.checkpoints import load_policy
+
+    network = load_policy(policy)
+    results = evaluate_beside_baselines(network, levels, exact_levels=exact_levels, seed=seed)
+    summary = summarise(results, by=["levels", "policy"])
+    spans = summary[summary["to_dim"] > summary["from_dim"]].assign(
+        sizes=summary["from_dim"].astype(str) + "–" + summary["to_dim"].astype(str),
+        cell=[f"{row.estimate:.3g} [{row.low:.3g}, {row.high:.3g}]" for row in summary.itertuples()],
+    )
+    table = spans.pivot_table("cell", ["levels", "policy", "choice", "sizes"], "measure", "first", sort=False)
+    print(table.fillna("").reset_index().to_markdown(index=False))
+    distributions = list(dict.fromkeys(summary["levels"]))
+    figure, axes = plt.subplots(
+        1, len(distributions), figsize=(8 * len(distributions), 4), squeeze=False, layout="constrained"
+    )
+    for ax, distribution in zip(axes[0], distributions, strict=True):
+        part = summary[summary["levels"] == distribution]
+        plot_success(part, ax, baselines=["random walk", "shortest path"], title=f"{network.name}: {distribution}")
+    arguments = {"command": "evaluate", "policy": policy, "hash": network.hash, "levels": levels, "seed": seed}
+    print(save_figure(figure, summary, out, f"evaluation_{network.name}", arguments | {"exact_levels": exact_levels}))
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    command.__name__: command for command in (evaluate, train, policies, edits, procgen)
+}
+
+
+def main() -> None:
+    """Runs a command; what is wrong with its input ends it with a message and exit code 2."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="mazeinterp", description=__doc__)
+    except (ValueError, OSError) as error:
+        print(f"mazeinterp: {error}", file=sys.stderr)
+        sys.exit(2)
