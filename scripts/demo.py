@@ -24,6 +24,7 @@ from mazeinterp.analysis import (
     run_experiment,
     steering_conditions,
     tabulate,
+    walk,
 )
 from mazeinterp.edits import edited, parse_edit
 from mazeinterp.maze import Level, Levels
@@ -34,7 +35,6 @@ from mazeinterp.plots import (
     plot_path_probabilities,
     save_figure,
     save_video,
-    walk,
 )
 from mazeinterp.policy import load_policy
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import tyro
 
-from mazeinterp.analysis import Condition, compare_conditions, readable, run_experiment
+from mazeinterp.analysis import Condition, compare_conditions, readable, run_experiment, walk
 from mazeinterp.edits import EditedPolicy, edited, parse_edit
 from mazeinterp.maze import Level, Levels
-from mazeinterp.plots import plot_comparison, save_figure, save_video, walk
+from mazeinterp.plots import plot_comparison, save_figure, save_video
 from mazeinterp.policy import ImpalaPolicy, load_policy
 
 

@@ -38,14 +38,10 @@ def observations(n: int = 2) -> Tensor:
 
 def same_policy(one: ImpalaPolicy, other: ImpalaPolicy) -> bool:
     states = one.state_dict(), other.state_dict()
-    return states[0].keys() == states[1].keys() and all(
-        torch.equal(states[0][k], states[1][k]) for k in states[0]
-    )
+    return states[0].keys() == states[1].keys() and all(torch.equal(states[0][k], states[1][k]) for k in states[0])
 
 
-def published(
-    file: Path, width: int = 1, actions: int = 15, change: Callable[[dict], None] = lambda _: None
-) -> Path:
+def published(file: Path, width: int = 1, actions: int = 15, change: Callable[[dict], None] = lambda _: None) -> Path:
     """Writes a file as the published training code does, a step of its Adam included."""
     policy = ImpalaPolicy(width, actions, seed=7)
     optimiser = torch.optim.Adam(policy.parameters(), lr=5e-4, eps=1e-5)
@@ -84,9 +80,7 @@ def test_saved_and_loaded(width: int, catalogue: Path) -> None:
 @pytest.mark.parametrize(("width", "actions"), [(1, 15), (4, 15), (1, 9)])
 def test_published_files_open(width: int, actions: int, tmp_path: Path) -> None:
     file = published(tmp_path / "model_rand_region_5.pth", width, actions)
-    with pytest.warns(
-        UserWarning, match=r"model_rand_region_5\.pth has no return scale.*policy\.return_scale"
-    ):
+    with pytest.warns(UserWarning, match=r"model_rand_region_5\.pth has no return scale.*policy\.return_scale"):
         policy = load_policy(file)
     assert (policy.width, policy.actions, policy.return_scale) == (width, actions, 1.0)
     assert (policy.name, policy.hash) == (
@@ -139,9 +133,7 @@ def test_unknown_names(catalogue: Path, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(FileNotFoundError, match="called 'corner_only'"):
         load_policy(Path("corner_only"))
     monkeypatch.setenv("MAZEINTERP_CHECKPOINTS", str(catalogue / "absent"))
-    with pytest.raises(
-        FileNotFoundError, match=r"MAZEINTERP_CHECKPOINTS names '.*absent', which is no folder"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"MAZEINTERP_CHECKPOINTS names '.*absent', which is no folder"):
         list_policies()
 
 
@@ -198,9 +190,7 @@ def test_truncated_published_files(kept: float, tmp_path: Path) -> None:
 )
 def test_foreign_torch_files(content: object, found: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "model.pth")
-    with pytest.raises(
-        CheckpointError, match=f"no published checkpoint: expected .*'model_state_dict'.*{found}"
-    ):
+    with pytest.raises(CheckpointError, match=f"no published checkpoint: expected .*'model_state_dict'.*{found}"):
         load_policy(tmp_path / "model.pth")
 
 
@@ -312,9 +302,7 @@ def test_configs_that_are_none(text: bytes, catalogue: Path) -> None:
 
 
 @pytest.mark.parametrize("full_after", [0, 1, 2])
-def test_a_full_disk_leaves_what_was_there(
-    full_after: int, catalogue: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_what_was_there(full_after: int, catalogue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full at the first file, at the second, or not."""
     folder = catalogue / "mine"
     save_policy(ImpalaPolicy(seed=1), folder, {"old": True})
@@ -337,9 +325,7 @@ def test_a_full_disk_leaves_what_was_there(
     assert json.loads((folder / "config.json").read_text())["recipe"] == {"old": full_after < 2}
 
 
-@pytest.mark.parametrize(
-    ("recipe", "error"), [({"loss": float("nan")}, ValueError), ({"data": {1, 2}}, TypeError)]
-)
+@pytest.mark.parametrize(("recipe", "error"), [({"loss": float("nan")}, ValueError), ({"data": {1, 2}}, TypeError)])
 def test_a_recipe_that_json_cannot_hold(recipe: dict, error: type[Exception], catalogue: Path) -> None:
     with pytest.raises(error):
         save_policy(ImpalaPolicy(), catalogue / "mine", recipe)

@@ -17,9 +17,7 @@ PARAMETERS = {1: 626_256, 4: 3_653_136}  # counted by hand from the published de
 
 
 def observations(n: int, seed: int = 0) -> Tensor:
-    return torch.randint(
-        0, 256, (n, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
-    )
+    return torch.randint(0, 256, (n, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
 
 
 def scrambled(width: int, **arguments: float) -> ImpalaPolicy:
@@ -56,9 +54,7 @@ def reference(state: Mapping[str, Tensor], pixels: Tensor) -> dict[str, Tensor]:
             current = out[f"{residual}.resadd_out"] = out[f"{residual}.conv2_out"] + current
     out["embedder.relu3_out"] = current.clamp(min=0)
     out["embedder.flatten_out"] = out["embedder.relu3_out"].reshape(len(pixels), -1)
-    hidden = functional.linear(
-        out["embedder.flatten_out"], state["embedder.fc.weight"], state["embedder.fc.bias"]
-    )
+    hidden = functional.linear(out["embedder.flatten_out"], state["embedder.fc.weight"], state["embedder.fc.bias"])
     out["embedder.fc_out"] = hidden
     hidden = out["embedder.relufc_out"] = hidden.clamp(min=0)
     out["fc_policy_out"] = functional.linear(hidden, state["fc_policy.weight"], state["fc_policy.bias"])
@@ -139,9 +135,7 @@ def test_each_layer_is_the_output_of_the_module_of_that_path() -> None:
     hooked: list[tuple[str, Tensor]] = []
     for name in LAYERS:
         module = policy.get_submodule(name.removesuffix("_out"))
-        module.register_forward_hook(
-            lambda _module, _inputs, output, name=name: hooked.append((name, output.clone()))
-        )
+        module.register_forward_hook(lambda _module, _inputs, output, name=name: hooked.append((name, output.clone())))
     seen = recorded(policy, obs)
     assert [name for name, _ in hooked] == [name for name, _ in seen]
     assert all(torch.equal(a, b) for (_, a), (_, b) in zip(hooked, seen, strict=True))
@@ -169,9 +163,7 @@ def test_what_the_tap_returns_is_what_the_network_goes_on_with(layer: str) -> No
     assert not torch.equal(edited.value, plain.value) or layer == "fc_policy_out"
 
 
-def reference_from(
-    state: Mapping[str, Tensor], pixels: Tensor, layer: str, value: Tensor
-) -> dict[str, Tensor]:
+def reference_from(state: Mapping[str, Tensor], pixels: Tensor, layer: str, value: Tensor) -> dict[str, Tensor]:
     """The reference's intermediates where one of them is replaced: recomputed from there on, one by one."""
     out = reference(state, pixels) | {layer: value}
     names = list(out)
@@ -190,9 +182,7 @@ def reference_from(
             out[name] = before.reshape(len(before), -1)
         elif kind.startswith("conv"):
             image = out[names[position - 1]]
-            out[name] = functional.conv2d(
-                image, state[f"{module}.weight"], state[f"{module}.bias"], padding=1
-            )
+            out[name] = functional.conv2d(image, state[f"{module}.weight"], state[f"{module}.bias"], padding=1)
         else:
             source = out["embedder.relufc_out"] if kind in ("fc_policy", "fc_value") else before
             out[name] = functional.linear(source, state[f"{module}.weight"], state[f"{module}.bias"])

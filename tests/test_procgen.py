@@ -105,9 +105,7 @@ def test_two_processes_may_install_at_once(cache: Path, wheel: Path, monkeypatch
     assert [folder.name for folder in cache.iterdir()] == ["procgen2-0.10.7"]
 
 
-def test_install_asks_pip_for_the_one_wheel(
-    cache: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_install_asks_pip_for_the_one_wheel(cache: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = []
 
     def pip(command: list[str], **_: object) -> SimpleNamespace:

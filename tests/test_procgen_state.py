@@ -102,9 +102,7 @@ def test_a_state_put_back_replays_the_game(state: MazeState) -> None:
             stream = []
             for action in actions:
                 mazes.act(action)
-                stream.append(
-                    (*(array.tobytes() for array in mazes.observe()), mazes.info()["level_seed"][0])
-                )
+                stream.append((*(array.tobytes() for array in mazes.observe()), mazes.info()["level_seed"][0]))
             streams.append(stream)
     assert streams[0] == streams[1]
     assert len({seed for *_, seed in streams[0]}) > 5
@@ -128,10 +126,7 @@ def test_bytes_cut_short_are_refused(state: MazeState, fraction: float) -> None:
 
 
 def test_a_state_is_shown_in_a_line(state: MazeState) -> None:
-    assert (
-        repr(state)
-        == f"<MazeState: {state.mode}, seed {state['level_seed']}, step 20, {len(state.data)} bytes>"
-    )
+    assert repr(state) == f"<MazeState: {state.mode}, seed {state['level_seed']}, step 20, {len(state.data)} bytes>"
 
 
 def test_the_field_in_which_the_bytes_end_is_named(state: MazeState) -> None:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import painted
 
-from mazeinterp.analysis import sample_episodes, tabulate
+from mazeinterp.analysis import Episode, sample_episodes, tabulate, walk
 from mazeinterp.maze import Level, generate
-from mazeinterp.plots import Episode, frames, save_video, walk
+from mazeinterp.plots import frames, save_video
 from mazeinterp.plots import video as video_module
 from mazeinterp.policy.network import PolicyOutput
 
@@ -118,6 +118,7 @@ def test_the_mouse_is_drawn_where_it_stands() -> None:
 
 
 def test_no_figure_is_left_and_no_setting_is_changed() -> None:
+    plt.get_backend()  # chosen on first use
     before = mpl.rcParams.copy()
     list(frames({"a": stroll(MAZE, 1)}))
     assert not plt.get_fignums()

@@ -19,12 +19,14 @@ from .statistics import (
 from .sweeps import average_sweep, coefficient_sweep, composition, layer_sweep, translation_sweep
 from .table import FACINGS, PolicyTable, run_policy, tables, tabulate
 from .transfer import transfer, transfer_pairs
+from .walks import Episode, walk
 
 __all__ = [
     "FACINGS",
     "HORIZON",
     "Comparison",
     "Condition",
+    "Episode",
     "Estimate",
     "PolicyTable",
     "VectorField",
@@ -65,5 +67,6 @@ __all__ = [
     "transfer_pairs",
     "translation_sweep",
     "vector_field",
+    "walk",
     "wilson",
 ]

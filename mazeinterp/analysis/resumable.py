@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pickle
 import platform
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,12 +68,16 @@ def run_chunks(
         done = {i: pd.read_parquet(file) for i, file in files.items() if file.exists()}
     missing = {i: chunk for i, chunk in enumerate(chunks) if i not in done}
     measured = _in_process(measure, missing) if workers == 1 else _in_workers(measure, missing, workers)
-    with tqdm(total=len(chunks), initial=len(done), desc=desc, unit="chunk", delay=1, leave=False) as bar:
-        for i, frame in measured:
-            if folder is not None:
-                write_together(folder, {_file(i): frame.to_parquet(index=False)})
-            done[i] = frame
-            bar.update()
+    try:
+        with tqdm(total=len(chunks), initial=len(done), desc=desc, unit="chunk", delay=1, leave=False) as bar:
+            for i, frame in measured:
+                if folder is not None:
+                    write_together(folder, {_file(i): frame.to_parquet(index=False)})
+                done[i] = frame
+                bar.update()
+    finally:
+        if folder is not None and not done:  # what fails at once leaves nothing behind
+            shutil.rmtree(folder, ignore_errors=True)
     return pd.concat([done[i] for i in range(len(chunks))], ignore_index=True)
 
 

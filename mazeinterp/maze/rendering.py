@@ -242,8 +242,8 @@ def observe(levels: LevelsLike) -> NDArray[np.uint8]:
 
 # Pictures for people
 
-_OPEN_COLOUR, _WALL_COLOUR, _EDGE_COLOUR = (250, 247, 240), (70, 80, 96), (47, 55, 69)
-_PATH_COLOUR = (0, 114, 178)  # the blue of Okabe and Ito's palette, which colour-blind people tell from the rest
+OPEN_COLOUR, WALL_COLOUR, EDGE_COLOUR = (250, 247, 240), (70, 80, 96), (47, 55, 69)
+PATH_COLOUR = (0, 114, 178)  # the blue of Okabe and Ito's palette, which colour-blind people tell from the rest
 
 _TILE = 120
 """Side in pixels at which icons are drawn before they are scaled to a cell."""
@@ -266,7 +266,8 @@ def _icon(
 
 
 @cache
-def _icons() -> dict[str, NDArray[np.uint8]]:
+def icons() -> dict[str, NDArray[np.uint8]]:
+    """The mouse and the cheese of pictures for people, by name: uint8 [120, 120, 4], premultiplied colour and alpha."""
     dark, grey, pink = (61, 64, 74), (139, 146, 160), (240, 160, 170)
     rind, cheese, hole = (222, 146, 20), (255, 202, 40), (235, 165, 20)
     return {
@@ -316,14 +317,14 @@ def picture(level: Level, size: int = 500, path: Sequence[Square] = ()) -> NDArr
         raise ValueError(f"size is {size}; a picture of {level.world} cells a side needs at least {level.world} pixels")
     cell = max(8, 2 * -(-size // level.world))  # drawn at twice the size, then scaled down: smooth edges
     wall = np.kron(level.grid[::-1] == WALL, np.ones((cell, cell), bool))
-    image = np.where(wall[..., None], np.array(_WALL_COLOUR, np.uint8), np.array(_OPEN_COLOUR, np.uint8))
+    image = np.where(wall[..., None], np.array(WALL_COLOUR, np.uint8), np.array(OPEN_COLOUR, np.uint8))
     edge = cv2.morphologyEx(wall.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(bool)
-    image[edge] = _EDGE_COLOUR
+    image[edge] = EDGE_COLOUR
     if path:
         centres = np.array([(x + 0.5, level.world - y - 0.5) for x, y in path]) * cell
-        cv2.polylines(image, [np.rint(centres).astype(np.int32)], False, _PATH_COLOUR, cell // 5, cv2.LINE_AA)
+        cv2.polylines(image, [np.rint(centres).astype(np.int32)], False, PATH_COLOUR, cell // 5, cv2.LINE_AA)
     for name, squares in (("cheese", level.cheeses), ("mouse", (level.mouse,))):
-        icon = cv2.resize(_icons()[name], (cell, cell), interpolation=cv2.INTER_AREA).astype(np.float64)
+        icon = cv2.resize(icons()[name], (cell, cell), interpolation=cv2.INTER_AREA).astype(np.float64)
         alpha = icon[..., 3:] / 255
         for x, y in squares:
             row, column = (level.world - 1 - y) * cell, x * cell

@@ -5,10 +5,9 @@ from .fields import plot_field, plot_field_change
 from .files import save_figure
 from .maze import plot_maze
 from .paths import plot_path_probabilities
-from .video import Episode, frames, save_video, walk
+from .video import frames, save_video
 
 __all__ = [
-    "Episode",
     "frames",
     "plot_comparison",
     "plot_decisions",
@@ -22,5 +21,4 @@ __all__ = [
     "plot_training",
     "save_figure",
     "save_video",
-    "walk",
 ]

@@ -17,7 +17,7 @@ from .style import HEAT, INK, colour_bar, new_axes, new_row, set_title
 _LENGTH = 0.86
 """Length in cells of the arrow of a move that is certain."""
 
-_ARROWS = 2.0  # over the icons, under the marks
+_ARROWS = 2.0  # over icons and marks
 
 
 def plot_field(

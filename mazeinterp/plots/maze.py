@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from ..maze.generation import WALL
 from ..maze.levels import Level
 from ..maze.paths import corner, decision_square
-from ..maze.rendering import _EDGE_COLOUR, _OPEN_COLOUR, _PATH_COLOUR, _WALL_COLOUR, _icons
+from ..maze.rendering import EDGE_COLOUR, OPEN_COLOUR, PATH_COLOUR, WALL_COLOUR, icons
 from ..maze.worlds import Square
 from .style import BLUE, GREEN, add_legend, new_axes, set_title
 
-PATH_COLOUR, _EDGES_COLOUR = np.array(_PATH_COLOUR) / 255, np.array(_EDGE_COLOUR) / 255
+TRAIL_COLOUR, _EDGES_COLOUR = np.array(PATH_COLOUR) / 255, np.array(EDGE_COLOUR) / 255
 
-_FLOOR, _TINT, _EDGES, _PATH, _ICON, _MARK = 0.1, 0.2, 0.3, 1.0, 1.1, 3.0  # what covers what
+_FLOOR, _TINT, _EDGES, _PATH, _ICON, _MARK = 0.1, 0.2, 0.3, 1.0, 1.1, 1.2  # what covers what
 
 
 def plot_maze(
@@ -82,7 +82,7 @@ def draw_walls(ax: Axes, level: Level) -> None:
     extent = (x0 - 0.5, x1 + 0.5, y0 - 0.5, y1 + 0.5)
     ax.set(xlim=extent[:2], ylim=extent[2:], aspect="equal")
     ax.set_axis_off()
-    image = np.where(wall[..., None], np.array(_WALL_COLOUR, np.uint8), np.array(_OPEN_COLOUR, np.uint8))
+    image = np.where(wall[..., None], np.array(WALL_COLOUR, np.uint8), np.array(OPEN_COLOUR, np.uint8))
     ax.imshow(image, origin="lower", extent=extent, interpolation="nearest", zorder=_FLOOR)
     edges = LineCollection(
         list(_boundaries(wall, x0, y0)), colors=[_EDGES_COLOUR], capstyle="projecting", zorder=_EDGES
@@ -112,7 +112,7 @@ def draw_path(ax: Axes, path: Sequence[Square]) -> None:
     """A line through the centres of squares."""
     if path:
         x, y = np.array(path, float).T
-        ax.plot(x, y, color=PATH_COLOUR, linewidth=2.2, solid_capstyle="round", zorder=_PATH)
+        ax.plot(x, y, color=TRAIL_COLOUR, linewidth=2.2, solid_capstyle="round", zorder=_PATH)
 
 
 def draw_inhabitants(ax: Axes, level: Level) -> None:
@@ -210,6 +210,6 @@ def _boundaries(wall: NDArray[np.bool_], x0: int, y0: int) -> NDArray[np.float64
 @cache
 def _icon(name: str) -> NDArray[np.float64]:
     """An icon as matplotlib wants it, float64 [120, 120, 4]: not multiplied by its alpha."""
-    icon = _icons()[name] / 255
+    icon = icons()[name] / 255
     icon[..., :3] = np.divide(icon[..., :3], icon[..., 3:], out=icon[..., :3], where=icon[..., 3:] > 0)
     return icon.clip(0, 1)

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,14 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from ..analysis.outcomes import HORIZON, _choose_all, _episode_keys, _Episodes, _normalised
-from ..analysis.table import run_policy
-from ..maze.environment import MazeVectorEnv
-from ..maze.levels import Level, Levels
-from ..maze.paths import MOVE_ACTION
-from ..maze.worlds import Square, square_of
-from ..policy.network import Policy
-from .maze import PATH_COLOUR, draw_icon, draw_walls, icon_extent, level_name
+from ..analysis.walks import Episode
+from .maze import TRAIL_COLOUR, draw_icon, draw_walls, icon_extent, level_name
 from .style import INK, TEXT_SIZE, set_title
 
 FPS = 10
@@ -37,56 +31,6 @@ _PANEL = 4.0  # inches
 _DPI = 100
 _LAST = 15  # times that the last frame is shown
 _COLOURS = 128  # of a GIF
-
-
-class Episode(NamedTuple):
-    """An episode's course.
-
-    Attributes:
-        level: the level, the mouse at its start.
-        squares: where the mouse stood, its start first, then after each step.
-    """
-
-    level: Level
-    squares: tuple[Square, ...]
-
-    @property
-    def found(self) -> bool:
-        """Whether it ended at a cheese."""
-        return self.squares[-1] in self.level.cheeses
-
-
-def walk(policy: Policy, level: Level, *, seed: int = 0, greedy: bool = False, horizon: int = HORIZON) -> Episode:
-    """Plays one episode and keeps its course: the first of those that `play` and `sample_episodes` count.
-
-    Args:
-        policy: the policy, edited or not, stochastic or not.
-        level: the level.
-        seed: any integer; it chooses the moves, as in `play`.
-        greedy: make the most likely move instead of drawing one; of equals the first in `MOVES`.
-        horizon: steps after which the episode ends, from 1 to the environment's own limit of 500.
-
-    Raises:
-        ValueError: if the horizon is out of its range, or the mouse starts on a cheese.
-    """
-    if not 1 <= horizon <= HORIZON:
-        raise ValueError(f"horizon is {horizon}; it must be from 1 to {HORIZON} steps")
-    if level.mouse in level.cheeses:
-        raise ValueError(f"the mouse starts on the cheese at {level.mouse}, with nowhere to go; move either")
-    batch = Levels.stack(level)
-    key = _episode_keys(batch, _Episodes.empty(batch, 1), seed)
-    environment = MazeVectorEnv(1, levels=batch)
-    observation, _ = environment.reset()
-    squares = [level.mouse]
-    for step in range(horizon):
-        chances = _normalised(run_policy(policy, observation, batch, np.zeros(1, np.int64))[0])
-        move = chances.argmax(axis=1) if greedy else _choose_all(chances, key, step)
-        observation, _, found, late, info = environment.step(MOVE_ACTION[move])
-        over = bool(found[0] or late[0])
-        squares.append(square_of((info["final_info"] if over else info)["mouse"][0]))
-        if over:
-            break
-    return Episode(level, tuple(squares))
 
 
 def frames(episodes: Mapping[str, Episode]) -> Iterator[NDArray[np.uint8]]:
@@ -182,7 +126,7 @@ def _set_stage(ax: Axes, name: str, episode: Episode) -> tuple[Line2D, AxesImage
     for square in episode.level.cheeses:
         draw_icon(ax, "cheese", square)
     set_title(ax, level_name(episode.level), name)
-    (trail,) = ax.plot([], [], color=PATH_COLOUR, linewidth=2.2, alpha=0.7, solid_capstyle="round")
+    (trail,) = ax.plot([], [], color=TRAIL_COLOUR, linewidth=2.2, alpha=0.7, solid_capstyle="round")
     mouse = draw_icon(ax, "mouse", episode.level.mouse)
     status = ax.text(0, -0.02, "step 0", transform=ax.transAxes, va="top", fontsize=TEXT_SIZE + 1, color=INK)
     return trail, mouse, status

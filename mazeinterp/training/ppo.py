@@ -59,8 +59,8 @@ class PPOConfig:
         init_from: name or folder of a checkpoint to begin with; None begins afresh.
         device: where the network runs.
         precision: "bfloat16" runs matrix products in it; weights stay float32.
-        compiled: compile the network (`torch.compile`; needs a C++ compiler, takes a minute). Numbers differ in their
-            last bits.
+        compiled: compile the network for CUDA (`torch.compile`, which takes a minute); on the CPU that halves the
+            speed.
         seed: seed of weights, levels and actions.
     """
 

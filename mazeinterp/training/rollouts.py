@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..maze.environment import REWARD, MazeVectorEnv
+from ..maze.environment import ACTIONS, REWARD, MazeVectorEnv
+from ..maze.rendering import SIDE
 from ..policy.network import PolicyOutput
 from .runs import training_mazes
 
@@ -50,11 +51,11 @@ def empty_rollout(config: PPOConfig) -> Rollout:
     """Room for a rollout on the network's device, 12 KB a state, its contents undefined."""
     shape, device = (config.horizon, config.environments), config.device
     return Rollout(
-        torch.empty((*shape, 64, 64, 3), dtype=torch.uint8, device=device),
+        torch.empty((*shape, SIDE, SIDE, 3), dtype=torch.uint8, device=device),
         torch.empty(shape, dtype=torch.int64, device=device),
         torch.empty(shape, device=device),
         torch.empty(shape, device=device),
-        torch.empty((*shape, 15 if config.anchor_weight else 0), device=device),
+        torch.empty((*shape, ACTIONS if config.anchor_weight else 0), device=device),
     )
 
 

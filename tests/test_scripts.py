@@ -1,0 +1,38 @@
+"""The scripts: each runs, prints a table, and saves pictures with the data that they show."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from mazeinterp.policy import ImpalaPolicy, save_policy
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "made"),
+    [
+        ("vector_field", {"seed": 3, "edit": ("add(cheese, -1.0)", "zero(channel=2)")}, {"vector_field_fresh_3": 32}),
+        ("rollouts", {"levels": 3, "episodes": 2, "video_seed": 1}, {"rollouts_fresh": 6}),
+        ("cheese_vector", {"levels": 9}, {"cheese_vector_fresh": 63, "cheese_vector_dose_fresh": 108}),
+        ("top_right_vector", {"levels": 9}, {"top_right_vector_fresh": 81, "top_right_vector_dose_fresh": 56}),
+    ],
+)
+def test_scripts_print_a_table_and_save_pictures_with_their_data(
+    script: str, options: dict[str, Any], made: dict[str, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_policy(ImpalaPolicy(seed=0), tmp_path / "fresh", {})
+    main = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / f"{script}.py"))["main"]
+    main(policy=str(tmp_path / "fresh"), out=tmp_path / "out", **options)
+    plt.close("all")
+    printed = capsys.readouterr().out
+    assert printed.startswith("|")
+    pictures = {file.stem for file in (tmp_path / "out").glob("*.png")}
+    assert pictures == set(made)
+    for name, rows in made.items():
+        assert f"{name}.png" in printed
+        assert len(pd.read_parquet(tmp_path / "out" / f"{name}.parquet")) == rows
+        assert "fresh" in (tmp_path / "out" / f"{name}.json").read_text()
+    assert (tmp_path / "out" / "rollouts_fresh_1.gif").exists() == (script == "rollouts")
