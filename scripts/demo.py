@@ -36,7 +36,7 @@ from mazeinterp.plots import (
     save_figure,
     save_video,
 )
-from mazeinterp.policy import load_policy
+from mazeinterp.policy import ImpalaPolicy, load_policy
 
 
 def main(
@@ -44,7 +44,7 @@ def main(
     levels: int = 1000,
     exact_levels: int = 100,
     training_levels: int = 60,
-    seed: int = 0,
+    seed: int | None = None,
     workers: int = os.cpu_count() or 1,
     out: Path = Path("out"),
     publish: bool = False,
@@ -56,33 +56,20 @@ def main(
         levels: number of levels, those of the seeds from 0; some 60 in 100 have a decision square and count.
         exact_levels: of those, how many have exact outcomes and sampled episodes.
         training_levels: held-out levels of the network's training distribution, which show an edit's cost there.
-        seed: of the level that is drawn, and of the mice that are filmed.
+        seed: of the level that is drawn and filmed; by default that of the first 100 on which the cheese vector changes
+            the decision most.
         workers: processes.
         out: folder for pictures and data.
         publish: write the pictures into figures/ instead.
     """
-    network, level = load_policy(policy), Level.from_seed(seed)
-    blind = edited(network, parse_edit("add(cheese, -1.0)"))
+    network = load_policy(policy)
     folder = Path("figures") if publish else out
-    provenance = {"command": "scripts/demo.py", "policy": network.name, "hash": network.hash, "seed": seed}
-    print(f"{level}\n\n{network.name}, and with its cheese vector subtracted:")
-    names, tables = (str(network.name), blind.name), [tabulate(chosen, level) for chosen in (network, blind)]
-    before, after = (VectorField.from_table(table) for table in tables)
-    moves = pd.concat([table.to_frame().assign(policy=name) for table, name in zip(tables, names, strict=True)])
-    plot_field_change(before, after, policies=names, decision=True)
-    print(save_figure(plt.gcf(), moves, folder, f"field_change_{network.name}", provenance))
-    plot_path_probabilities(before)
-    print(save_figure(plt.gcf(), moves, folder, f"path_probabilities_{network.name}", provenance))
-    films = {names[0]: walk(network, level, seed=seed), names[1]: walk(blind, level, seed=seed)}
-    print(save_video(films, folder / f"episodes_{network.name}.gif"))
-
     region = network.recipe.get("cheese_region")
     results = run_experiment(
         steering_conditions(network),
         Levels.from_seeds(range(levels)),
         exact_levels=exact_levels,
         training_levels=held_out(training_levels, cheese_region=region) if training_levels else None,
-        seed=seed,
         workers=workers,
         folder=out / "experiments",
     )
@@ -101,6 +88,25 @@ def main(
     pair = results[chosen & (results["maze_dim"] >= 7)]
     plot_decisions(pair[pair["seed"] < 100], title=f"{network.name}: cheese vector subtracted")
     print(save_figure(plt.gcf(), pair, folder, f"decisions_{network.name}", provenance))
+    moved = pair[pair["seed"] < 100].pivot_table("p_cheese_move", "seed", "condition")
+    chosen_seed = int((moved["unedited"] - moved["cheese subtracted"]).idxmax()) if seed is None else seed
+    draw_level(network, Level.from_seed(chosen_seed), folder)
+
+
+def draw_level(network: ImpalaPolicy, level: Level, folder: Path) -> None:
+    """Draws the vector field before and after the cheese vector is subtracted, and films both mice."""
+    blind = edited(network, parse_edit("add(cheese, -1.0)"))
+    names, tables = (str(network.name), blind.name), [tabulate(chosen, level) for chosen in (network, blind)]
+    before, after = (VectorField.from_table(table) for table in tables)
+    moves = pd.concat([table.to_frame().assign(policy=name) for table, name in zip(tables, names, strict=True)])
+    provenance = {"command": "scripts/demo.py", "policy": network.name, "hash": network.hash, "seed": level.seed}
+    print(f"\n{level}\n")
+    plot_field_change(before, after, policies=names, decision=True)
+    print(save_figure(plt.gcf(), moves, folder, f"field_change_{network.name}", provenance))
+    plot_path_probabilities(before)
+    print(save_figure(plt.gcf(), moves, folder, f"path_probabilities_{network.name}", provenance))
+    films = {name: walk(chosen, level, horizon=100) for name, chosen in ((names[0], network), (names[1], blind))}
+    print(save_video(films, folder / f"episodes_{network.name}.gif"))
 
 
 if __name__ == "__main__":
