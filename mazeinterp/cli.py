@@ -57,7 +57,7 @@ def edits() -> None:
 
 def train(
     name: Annotated[str, tyro.conf.Positional],
-    recipe: Annotated[Recipe, tyro.conf.arg(prefix_name=False)],
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")],
     runs: Path = Path("runs"),
 ) -> None:
     """Trains a network; started again under the same name, it goes on from where it was stopped.
@@ -97,7 +97,7 @@ def evaluate(
     """
     import matplotlib.pyplot as plt
 
-    from .analysis.evaluation import evaluate_beside_baselines, summarise
+    from .analysis.evaluation import evaluate_beside_baselines, readable_summary, summarise
     from .plots.evaluation import plot_success
     from .plots.files import save_figure
     from .policy.checkpoints import load_policy
@@ -105,12 +105,7 @@ def evaluate(
     network = load_policy(policy)
     results = evaluate_beside_baselines(network, levels, exact_levels=exact_levels, seed=seed)
     summary = summarise(results, by=["levels", "policy"])
-    spans = summary[summary["to_dim"] > summary["from_dim"]].assign(
-        sizes=summary["from_dim"].astype(str) + "–" + summary["to_dim"].astype(str),
-        cell=[f"{row.estimate:.3g} [{row.low:.3g}, {row.high:.3g}]" for row in summary.itertuples()],
-    )
-    table = spans.pivot_table("cell", ["levels", "policy", "choice", "sizes"], "measure", "first", sort=False)
-    print(table.fillna("").reset_index().to_markdown(index=False))
+    print(readable_summary(summary).to_markdown(index=False))
     distributions = list(dict.fromkeys(summary["levels"]))
     figure, axes = plt.subplots(
         1, len(distributions), figsize=(8 * len(distributions), 4), squeeze=False, layout="constrained"

@@ -82,7 +82,9 @@ def main(
         print(f"\n{title}, mazes of side 7 or more; * differs from unedited (Holm, p < 0.05)\n")
         print(readable(compare_conditions(rows)).to_markdown(index=False))
     compared = compare_conditions(results)
-    plot_comparison(compared[compared["set"] == "test"], by="condition", title=f"{network.name} at the decision square")
+    plot_comparison(
+        compared[compared["set"] == "test"], by="condition", title=f"At the decision square: {network.name}"
+    )
     print(save_figure(plt.gcf(), compared, folder, f"conditions_{network.name}", provenance))
     chosen = results["condition"].isin(["unedited", "cheese subtracted"]) & (results["set"] == "test")
     pair = results[chosen & (results["maze_dim"] >= 7)]

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import tyro
 
-from mazeinterp.analysis.evaluation import evaluate_beside_baselines, summarise
+from mazeinterp.analysis.evaluation import evaluate_beside_baselines, readable_summary, summarise
 from mazeinterp.plots.curves import plot_training
 from mazeinterp.plots.evaluation import plot_success
 from mazeinterp.plots.files import save_figure
@@ -67,17 +67,6 @@ LIMITS = """- It has seen procgen's generated mazes only, 25 × 25 worlds ("hard
 - Forward passes in bfloat16 move its probabilities by up to a few hundredths; published numbers use float32."""
 
 
-def evaluation_table(summary: pd.DataFrame, name: str) -> str:
-    """The card's table: the network's measures in all mazes and in large ones, and its baselines' success."""
-    counted = (summary["policy"] == name) | (summary["choice"] == "sampled")
-    rows = summary[counted & (summary["to_dim"] > summary["from_dim"])]
-    cells = [f"{row.estimate:.4g} [{row.low:.4g}, {row.high:.4g}]" for row in rows.itertuples()]
-    shown = rows.assign(sizes=rows["from_dim"].astype(str) + "–" + rows["to_dim"].astype(str), cell=cells)
-    measures = ["success", "excess_steps_median", "excess_steps_p90", "p_cheese", "p_corner_first"]
-    table = shown.pivot_table("cell", ["levels", "policy", "choice", "sizes"], "measure", "first", sort=False)[measures]
-    return table.fillna("").reset_index().to_markdown(index=False)
-
-
 def publish(
     run: Annotated[Path, tyro.conf.Positional],
     hardware: str,
@@ -120,6 +109,9 @@ def publish(
         plot_success(part, ax, baselines=["random walk", "shortest path"], title=distribution)
     arguments = {"policy": policy.name, "hash": policy.hash, "levels": levels, "exact_levels": exact_levels}
     save_figure(figure, summary, target, "evaluation", arguments)
+    own = summary["policy"] == policy.name
+    measures = ["success", "excess_steps_median", "excess_steps_p90", "p_cheese", "p_corner_first"]
+    shown = summary[(own | (summary["choice"] == "sampled")) & summary["measure"].isin(measures)]
     recipe = policy.recipe
     region = recipe.get("cheese_region")
     aside = ("recipe", "step", "seconds")
@@ -136,7 +128,7 @@ def publish(
         hours=recipe["seconds"] / 3600,
         levels=levels,
         exact=exact_levels,
-        evaluation=evaluation_table(summary, policy.name),
+        evaluation=readable_summary(shown).to_markdown(index=False),
         limits=LIMITS,
     )
     (target / "README.md").write_text(card)

@@ -37,7 +37,7 @@ def save_due(run):
     updates += 1
     if updates == 5:  # in the midst of the second save: written, but not in its place
         Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-    return updates in (2, 5)
+    return updates in (3, 5)
 
 torch.set_num_threads(1)
 runs.Run.save_due = property(save_due)
@@ -57,7 +57,7 @@ def one_thread() -> Iterator[None]:
 
 
 def kill_midway(trainer: str, config: Any, folder: Path) -> None:
-    """Trains in a process of its own, which saves after two updates and dies while it saves after five."""
+    """Trains in a process of its own, which saves after three updates and dies while it saves after five."""
     arguments = [trainer, str(folder), json.dumps(asdict(config))]
     ended = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr

@@ -163,6 +163,22 @@ def summarise(results: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
+    """The table of `summarise` as people read it, every number as text, for sizes taken together: all, ≥ 7, ≥ 15.
+
+    Args:
+        summary: its rows, or some of them, with the columns levels and policy (`by=["levels", "policy"]`).
+
+    Returns:
+        A row for each of levels, policy, choice and sizes, a column for each measure: estimate [low, high].
+    """
+    spans = summary[summary["to_dim"] > summary["from_dim"]]
+    cells = [f"{row.estimate:.4g} [{row.low:.4g}, {row.high:.4g}]" for row in spans.itertuples()]
+    spans = spans.assign(sizes=spans["from_dim"].astype(str) + "–" + spans["to_dim"].astype(str), cell=cells)
+    table = spans.pivot_table("cell", ["levels", "policy", "choice", "sizes"], "measure", "first", sort=False)
+    return table[list(dict.fromkeys(spans["measure"]))].fillna("").reset_index()
+
+
 def goal_misgeneralisation(
     policies: Mapping[str, Policy], levels: LevelsLike, *, reference: str | None = None, seed: int = 0
 ) -> pd.DataFrame:
