@@ -37,7 +37,7 @@ format: venv ## put the code into the project's format
 # Each file in a process of its own: native code (the real game's Qt, torch, compiled kernels) meets no other file's.
 test: lint procgen ## everything that a change must pass
 	ls tests/test_*.py | xargs -P $(JOBS) -I{} sh -c \
-	  'out=$$($(BIN)/python -m pytest $(PYTEST_FLAGS) {} 2>&1); code=$$?; echo "$$out"; exit $$code'
+	  'out=$$(OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) {} 2>&1); code=$$?; echo "$$out"; exit $$code'
 
 demo: venv ## the main job, pictures in out/
 	$(BIN)/python scripts/demo.py

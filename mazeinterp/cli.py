@@ -9,15 +9,6 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from .training.imitation import ImitationConfig
-from .training.ppo import PPOConfig
-
-Recipe = (
-    Annotated[ImitationConfig, tyro.conf.subcommand("imitation", prefix_name=False)]
-    | Annotated[PPOConfig, tyro.conf.subcommand("ppo", prefix_name=False)]
-    | Annotated[PPOConfig, tyro.conf.subcommand("published", default=PPOConfig.published(), prefix_name=False)]
-)
-
 
 def procgen(action: Annotated[Literal["install", "where"], tyro.conf.Positional] = "where") -> None:
     """Fetches the real procgen's library, for backend="procgen", or says where it is.
@@ -55,26 +46,9 @@ def edits() -> None:
         print()
 
 
-def train(
-    name: Annotated[str, tyro.conf.Positional],
-    recipe: Annotated[Recipe, tyro.conf.arg(name="")],
-    runs: Path = Path("runs"),
-) -> None:
-    """Trains a network; started again under the same name, it goes on from where it was stopped.
-
-    Args:
-        name: the run's name: its folder within `runs`, which holds the weights at the end.
-        recipe: imitation of the shortest path, PPO, or PPO exactly as published.
-        runs: folder of all runs.
-    """
-    from .training.imitation import imitate
-    from .training.ppo import train_ppo
-
-    if isinstance(recipe, ImitationConfig):
-        imitate(recipe, runs / name)
-    else:
-        train_ppo(recipe, runs / name)
-    print(f"Weights, curves and snapshots: {runs / name}")
+def train() -> None:
+    """Trains a network; started again under the same name, it goes on from where it was stopped."""
+    # Stands for `mazeinterp.training.command.train` in the list of commands, as that one's flags take torch to know.
 
 
 def evaluate(
@@ -124,8 +98,13 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 def main() -> None:
     """Runs a command; what is wrong with its input ends it with a message and exit code 2."""
+    commands = dict(COMMANDS)
+    if sys.argv[1:2] == ["train"]:
+        from .training.command import train as train_with_flags
+
+        commands["train"] = train_with_flags
     try:
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="mazeinterp", description=__doc__)
+        tyro.extras.subcommand_cli_from_dict(commands, prog="mazeinterp", description=__doc__)
     except (ValueError, OSError) as error:
         print(f"mazeinterp: {error}", file=sys.stderr)
         sys.exit(2)
