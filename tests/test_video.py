@@ -169,11 +169,13 @@ def test_an_mp4_reads_back(tmp_path: Path) -> None:
 def test_a_film_cut_short_is_no_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.mp4").write_bytes(b"the old one")
 
+    real = cv2.VideoWriter
+
     class Full:  # not a subclass: OpenCV's objects cannot take one, the garbage collector breaks on it
-        fourcc = cv2.VideoWriter.fourcc
+        fourcc = real.fourcc
 
         def __init__(self, *arguments: Any) -> None:
-            self.writer = cv2.VideoWriter(*arguments)
+            self.writer = real(*arguments)
 
         def write(self, image: Any) -> None:
             """A full disk: OpenCV drops the frame and says nothing."""
