@@ -172,10 +172,9 @@ def test_every_requirement_is_pinned() -> None:
     assert {key(re.split(r"[^\w.-]", requirement)[0]) for requirement in requirements} <= pinned
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "xdist"])
 @pytest.mark.parametrize(("ci", "status"), [(None, 0), ("true", 1)], ids=["by hand", "CI"])
 def test_a_skipped_test_fails_the_run_under_ci(
-    ci: str | None, status: int, workers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ci: str | None, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
     (tmp_path / "test_it.py").write_text("import pytest\ndef test_one(): pass\ndef test_two(): pytest.skip('why')\n")
@@ -190,7 +189,6 @@ def test_a_skipped_test_fails_the_run_under_ci(
         os.devnull,
         "--rootdir",
         str(tmp_path),
-        *workers,
         str(tmp_path),
     ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
