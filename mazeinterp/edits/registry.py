@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..maze.levels import Level, Levels
@@ -170,7 +171,7 @@ def format_edit(edit: Any) -> str:
 def _entries() -> list[Entry]:
     for module in _BUILT_IN:
         import_module(module, __package__)
-    for point in entry_points(group=ENTRY_POINTS):
+    for point in _installed(entry_points):
         if point.name not in _registered:
             try:
                 register(point.name)(point.load())
@@ -180,6 +181,12 @@ def _entries() -> list[Entry]:
         Entry(name, cls, inspect.cleandoc(cls.__doc__ or "").partition("\n")[0], parameters(cls))
         for name, cls in sorted(_registered.items())
     ]
+
+
+@functools.cache
+def _installed(find: Callable[..., Iterable[EntryPoint]]) -> tuple[EntryPoint, ...]:
+    """The entry points that are there when first asked for: reading every package's takes milliseconds each time."""
+    return tuple(find(group=ENTRY_POINTS))
 
 
 def _find(name: str, entries: list[Entry], kind: str) -> type:
@@ -254,6 +261,8 @@ def _value(node: ast.expr) -> Any:
             return find_vector(node.id)
         case ast.Call(func=ast.Name(id=name)):
             return _call(node, _find(name, list_vectors(), "vector"))
+    if isinstance(node, ast.Attribute | ast.BinOp) and ast.unparse(node).endswith(".safetensors"):
+        raise ValueError("a file's name stands in quotes: add('vectors/mine.safetensors', -1.0)")
     raise ValueError(
         f"{_shorten(ast.unparse(node))} is neither a number, a 'quoted' text or a tuple, nor a vector's name; "
         "nothing in an edit's text is computed"
