@@ -6,7 +6,7 @@ PYTEST_FLAGS ?= -q
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv procgen lint format test demo bench clean
+.PHONY: help venv procgen lint format test demo reproduce bench clean
 
 help: ## say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -41,6 +41,9 @@ test: lint procgen ## everything that a change must pass
 
 demo: venv ## the main job, pictures in out/
 	$(BIN)/python scripts/demo.py
+
+reproduce: venv ## the published results beside ours, a report in out/; ARGS="--quick" for a coffee break
+	$(BIN)/mazeinterp reproduce $(ARGS)
 
 bench: procgen ## speed against the real procgen, in one run
 	$(BIN)/python scripts/bench.py maze

@@ -61,7 +61,22 @@ def transfer(
         ValueError: if the layer has no cells, fewer than two levels count, there are no pairs within the edges, or as
             `run_experiment`.
     """
-    pairs = transfer_pairs(policy, levels, sources, coefficient, layer=layer, workers=workers)
+    return by_distance(
+        transfer_pairs(policy, levels, sources, coefficient, layer=layer, workers=workers), edges, seed=seed
+    )
+
+
+def by_distance(pairs: pd.DataFrame, edges: Sequence[float] = DISTANCES, *, seed: int = 0) -> pd.DataFrame:
+    """The table of `transfer` from the pairs of `transfer_pairs`.
+
+    Args:
+        pairs: the pairs.
+        edges: of the bands of distance.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: if there are no pairs within the edges.
+    """
     band = pd.cut(pairs["distance"], list(edges), include_lowest=True, labels=False)
     if not band.notna().any():
         raise ValueError(f"no pair of cheeses is between {edges[0]} and {edges[-1]} squares apart")

@@ -42,6 +42,6 @@ def save_figure(
         data.to_parquet(Path(scratch) / f"{name}.parquet", index=False)
         record = json.dumps({"arguments": dict(arguments), "versions": versions}, indent=2, default=str)
         (Path(scratch) / f"{name}.json").write_text(record + "\n")
-        for file in Path(scratch).iterdir():
-            file.replace(folder / file.name)
+        for ending in (".png", ".parquet", ".json"):  # the record last: where it is new, all is
+            (Path(scratch) / f"{name}{ending}").replace(folder / f"{name}{ending}")
     return folder / f"{name}.png"
