@@ -29,7 +29,7 @@ from ..maze.paths import corner, decision_squares, distances, in_top_right
 from ..policy.network import Policy
 from .decisions import decide
 from .outcomes import exact_outcomes, play, sample_episodes
-from .resuming import run_work
+from .resumable import run_work
 from .table import level_columns, tabulate
 
 FEATURES = (

@@ -7,7 +7,7 @@ on every level; `mazeinterp.analysis.comparisons` makes the table of it.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..edits.edits import EditedPolicy, Network, edited
-from ..edits.recipes import Another, Cheese, Random, Shuffled, TopRight
+from ..edits.edits import Edit, EditedPolicy, Network, edited
+from ..edits.recipes import Cheese, TopRight, controls_of
 from ..edits.recording import DEFAULT_LAYER
 from ..edits.registry import format_edit
-from ..edits.steering import Add
+from ..edits.steering import Add, Project
+from ..edits.vectors import Recipe
 from ..maze.levels import Levels, LevelsLike
 from ..maze.paths import decision_squares
 from ..maze.worlds import SEEDS
@@ -31,8 +32,8 @@ from .outcomes import exact_outcomes, sample_episodes
 from .resumable import fingerprint, run_chunks, versions
 from .table import PolicyTable, level_columns, tabulate
 
-UNEDITED, NO_CHEESE = "unedited", "no cheese"
-"""The names of the conditions that the others are compared with."""
+UNEDITED, EDITED, NO_CHEESE = "unedited", "edited", "no cheese"
+"""Names of conditions; the first and the last are what others are compared with."""
 
 DECISION = ("p_cheese_move", "p_corner_move")
 EXACT = ("p_cheese", "p_corner_first", "expected_steps")
@@ -95,10 +96,44 @@ def steering_conditions(
         "both": adding((cheese, -1.0), (top_right, 1.0)),
         NO_CHEESE: Condition(policy, sees_cheese=False),
     }
-    for name, vector, coefficient in (("cheese subtracted", cheese, -1.0), ("top-right added", top_right, 1.0)):
-        conditions[f"shuffled {name}"] = adding((Shuffled(vector, seed), coefficient))
-        conditions[f"random {name}"] = adding((Random(vector, seed), coefficient))
-        conditions[f"another maze's {name}"] = adding((Another(vector, seed=seed), coefficient))
+    steering: dict[str, tuple[Recipe, float]] = {
+        "cheese subtracted": (cheese, -1.0),
+        "top-right added": (top_right, 1.0),
+    }
+    for name, (vector, coefficient) in steering.items():
+        for kind, control in controls_of(vector, seed).items():
+            conditions[f"{kind} {name}"] = adding((control, coefficient))
+    return conditions
+
+
+def edit_conditions(
+    policy: Network | EditedPolicy, edits: Sequence[Edit], *, controls: bool = True, seed: int = 0
+) -> dict[str, Condition]:
+    """A policy without and with edits, and what to judge the difference by.
+
+    They are: unedited; edited, if there are edits; no cheese at all; and, where an edit adds a vector or projects one
+    out, the same edits with its controls (`controls_of`) in every vector's place.
+
+    Args:
+        policy: the network, or an edited policy to add to.
+        edits: the edits, in the order in which they apply.
+        controls: whether to have the last kind.
+        seed: of the controls.
+
+    Raises:
+        ValueError: if the policy has no layer of an edit's.
+    """
+    conditions = {UNEDITED: Condition(policy), NO_CHEESE: Condition(policy, sees_cheese=False)}
+    if edits:
+        conditions[EDITED] = Condition(edited(policy, *edits))
+    steering = [edit for edit in edits if isinstance(edit, Add | Project)]
+    if not steering or not controls:
+        return conditions
+    known = {edit: controls_of(edit.vector, seed) for edit in steering if not isinstance(edit.vector, str)}
+    for kind in next(iter(known.values())):
+        if all(kind in mine for mine in known.values()):
+            changed = (replace(edit, vector=known[edit][kind]) if edit in known else edit for edit in edits)
+            conditions[f"{EDITED}, {kind} vector"] = Condition(edited(policy, *changed))
     return conditions
 
 

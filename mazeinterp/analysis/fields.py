@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..maze.generation import WALL
 from ..maze.levels import Level
-from ..maze.paths import MOVE_STEPS, MOVES
+from ..maze.paths import MOVE_STEPS, MOVES, corner, decision_square
 from ..policy.network import Policy
 from .table import PolicyTable, tabulate
 
@@ -132,6 +134,47 @@ def path_probabilities(field: VectorField) -> NDArray[np.float64]:
             steps[there[1], there[0]] = steps[y, x] + 1
             queue.append(there)
     return np.exp(np.divide(total, steps, out=np.full(total.shape, np.nan), where=steps > 0))
+
+
+def compare_fields(fields: Mapping[str, VectorField]) -> pd.DataFrame:
+    """What fields say of the cheese and the corner, in numbers, and how much they differ from the first.
+
+    Args:
+        fields: fields by the names of their policies, in levels with the same walls. The first one's level says where
+            mouse, cheese, corner and decision square are.
+
+    Returns:
+        One row for each field and number that the level defines: policy, measure, value (float64). Measures:
+
+        - p_cheese_move, p_corner_move: at the decision square, in the fields' facing.
+        - path_to_cheese, path_to_corner: path probabilities, from the mouse.
+        - value: at the mouse, in units of reward.
+        - total_variation, arrow_change: the mean of `total_variation`, and the published quantity; to the first field.
+
+    Raises:
+        ValueError: if the walls differ.
+    """
+    first = next(iter(fields.values()))
+    level, decision = first.level, decision_square(first.level)
+    targets = {"corner": tuple(corner(level)[0].tolist())}
+    if len(level.cheeses) == 1:
+        targets = {"cheese": level.cheeses[0]} | targets
+    rows: list[tuple[str, str, float]] = []
+    for name, field in fields.items():
+        if decision is not None:
+            (x, y), moves = decision.square, (decision.cheese_move, decision.corner_move)
+            rows += [
+                (name, f"p_{target}_move", field.moves[y, x, move])
+                for target, move in zip(("cheese", "corner"), moves, strict=True)
+            ]
+        paths = path_probabilities(field)
+        rows += [(name, f"path_to_{target}", paths[y, x]) for target, (x, y) in targets.items()]
+        rows.append((name, "value", field.value[level.mouse[::-1]]))
+        if field is not first:
+            rows.append((name, "total_variation", float(np.nanmean(total_variation(first, field)))))
+            rows.append((name, "arrow_change", arrow_change(first, field)))
+    frame = pd.DataFrame(rows, columns=["policy", "measure", "value"])
+    return frame.astype({"value": np.float64})
 
 
 def _check_walls(before: VectorField, after: VectorField) -> None:

@@ -49,7 +49,7 @@ from .behaviour import FEATURES, maze_features
 from .decisions import decide
 from .evaluation import HEADLINE_DIM
 from .outcomes import exact_outcomes
-from .resuming import run_work
+from .resumable import run_work
 from .statistics import holm, paired_difference
 from .table import tabulate
 

@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ from ..policy.checkpoints import write_together
 
 Chunk = TypeVar("Chunk")
 
-_RECORDED = ("mazeinterp", "numpy", "numba", "pandas", "scipy", "statsmodels", "torch")
+_RECORDED = ("mazeinterp", "numpy", "numba", "pandas", "scipy", "scikit-learn", "statsmodels", "torch")
 _MEASURING = ("maze", "policy", "edits", "analysis")
 
 
@@ -79,6 +79,34 @@ def run_chunks(
         if folder is not None and not done:  # what fails at once leaves nothing behind
             shutil.rmtree(folder, ignore_errors=True)
     return pd.concat([done[i] for i in range(len(chunks))], ignore_index=True)
+
+
+class Work(Protocol):
+    """Something to measure chunk by chunk: a frozen dataclass, all that its rows depend on in its fields."""
+
+    def measure(self, chunk: Any) -> pd.DataFrame:
+        """A chunk's rows."""
+
+
+def run_work(
+    work: Work, chunks: Sequence[Any], desc: str, *, workers: int = 1, folder: str | Path | None = None
+) -> pd.DataFrame:
+    """Measures work chunk by chunk with `run_chunks`; under a folder, in one of its own that tells it from all other.
+
+    Args:
+        work: the work.
+        chunks: its chunks, at least one.
+        desc: what the progress bar says, and the folder's name begins with.
+        workers: processes; the result does not depend on their number.
+        folder: where to keep what is done, so that the same call takes up where it was killed; None keeps nothing.
+
+    Raises:
+        ValueError, TypeError, OSError: as `run_chunks` and `fingerprint`.
+    """
+    parts = None
+    if folder is not None:
+        parts = Path(folder) / f"{desc.replace(' ', '-')}-{fingerprint(work, list(chunks), versions())[:16]}"
+    return run_chunks(work.measure, chunks, workers=workers, folder=parts, desc=desc)
 
 
 def fingerprint(*values: object) -> str:

@@ -27,7 +27,7 @@ from ..maze.paths import MOVE_STEPS, MOVES, best_moves, corner, decision_squares
 from ..policy.network import Policy
 from .evaluation import HEADLINE_DIM
 from .outcomes import _LEFT, _RIGHT
-from .resuming import run_work
+from .resumable import run_work
 from .statistics import bootstrap_mean, holm, paired_difference, wilson
 from .table import FACINGS, PolicyTable, level_columns, tabulate
 

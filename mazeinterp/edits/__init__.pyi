@@ -3,7 +3,7 @@ from .adapter import AdaptedModule, adapt
 from .cells import cell_of, squares_of
 from .edits import Edit, EditContext, EditedPolicy, edited
 from .parameters import Parameter, Range
-from .recipes import Another, Cheese, Matched, Random, Run, Shuffled, TopRight, Translated
+from .recipes import Another, Cheese, Matched, Random, Run, Shuffled, TopRight, Translated, controls_of
 from .recording import DEFAULT_LAYER, TappedPolicy, record
 from .registry import Entry, find_vector, format_edit, list_edits, list_vectors, parse_edit, register
 from .steering import Add, Project
@@ -51,6 +51,7 @@ __all__ = [
     "average",
     "cell_of",
     "cheese_vector",
+    "controls_of",
     "difference",
     "edited",
     "find_vector",

@@ -180,6 +180,25 @@ class Resampled:
         return average(policy, at_start(donor(self.reference, level, self.seed)), layer)
 
 
+def controls_of(vector: SteeringVector | Recipe, seed: int = 0) -> dict[str, SteeringVector | Recipe]:
+    """What to put in a vector's place, to see that it is the vector that does it.
+
+    Args:
+        vector: one vector for all levels, or one computed for each.
+        seed: of the controls.
+
+    Returns:
+        By name: "shuffled", "random" (of its norm), and of a vector computed for each level "another maze's".
+    """
+    if isinstance(vector, SteeringVector):
+        return {"shuffled": vector.shuffled(seed), "random": vector.random(seed)}
+    return {
+        "shuffled": Shuffled(vector, seed),
+        "random": Random(vector, seed),
+        "another maze's": Another(vector, seed=seed),
+    }
+
+
 def donor(reference: Levels | tuple[int, int], level: Level, seed: int) -> Level:
     """One of the reference levels with other walls than a level's, by a hash of the seed and the level.
 

@@ -47,6 +47,9 @@ LAYERS: tuple[str, ...] = (
 )
 """The names of all intermediates, in forward order."""
 
+_ALONE = tuple(name for name in LAYERS[:-2] if ".res" not in name or name.endswith(".resadd_out"))
+"""Those that everything after them goes through, so that it can go on from one of them alone."""
+
 
 class PolicyOutput(NamedTuple):
     """What a policy says about a batch of n observations.
@@ -197,14 +200,44 @@ class ImpalaPolicy(nn.Module):
             TypeError: `obs` is no array, or of neither uint8 nor a floating type.
             ValueError: `obs` has the wrong shape, or floats outside [0, 1]; `precision` is unknown.
         """
+        return self._run(_images(obs, self.device), tap)
+
+    def resume(self, activation: Tensor, layer: str) -> PolicyOutput:
+        """Runs the network from a layer's activation on, as `forward` goes on from there.
+
+        Many edits of one layer share all that comes before it: record the activation once (`mazeinterp.edits.record`),
+        edit copies, and resume. From `embedder.block2.res1.resadd_out` on that saves two thirds of the work.
+
+        Args:
+            activation: float [n, …], the layer's, on any device.
+            layer: its name. Not one within a residual block (relu1 to conv2), beside which the block's input is needed
+                too, nor a head.
+
+        Returns:
+            Logits float32 [n, actions] and value float32 [n], on the policy's device.
+
+        Raises:
+            ValueError: the network has no such layer, or cannot go on from it alone.
+        """
+        if check_layer(layer) not in _ALONE:
+            raise ValueError(f"{layer!r} alone does not tell what follows; resume from one of {', '.join(_ALONE)}")
+        layout = torch.channels_last if activation.ndim == 4 else torch.contiguous_format
+        return self._run(activation.to(self.device, memory_format=layout), None, layer)
+
+    def _run(self, x: Tensor, tap: Tap | None, computed: str | None = None) -> PolicyOutput:
+        """The layers in their order, on images, or after `computed` on its activation."""
         if self.precision not in get_args(Precision):
             raise ValueError(f"unknown precision {self.precision!r}; one of {', '.join(get_args(Precision))}")
+        given = x
 
         def step(module: str, *inputs: Tensor) -> Tensor:
+            nonlocal computed
+            if computed is not None:
+                computed = None if computed == f"{module}_out" else computed
+                return given
             output = self.get_submodule(module)(*inputs)
             return output if tap is None else tap(f"{module}_out", output)
 
-        x = _images(obs, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             for block in _BLOCKS:
                 x = step(f"{block}.conv", x)
