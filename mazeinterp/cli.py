@@ -1,110 +1,122 @@
-"""The laboratory's commands, one a job; each calls what a script would call."""
+"""The command line: which commands there are, and what happens to their errors."""
 
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
 
 import tyro
 
+from .edits.parameters import nearest
 
-def procgen(action: Annotated[Literal["install", "where"], tyro.conf.Positional] = "where") -> None:
-    """Fetches the real procgen's library, for backend="procgen", or says where it is.
-
-    Args:
-        action: "install" fetches it with pip, checks its hash and unpacks it into a cache; "where" prints its path.
-    """
-    from .maze.procgen import install, library_path
-
-    print(install() if action == "install" else library_path())
-
-
-def policies() -> None:
-    """Lists the pretrained networks."""
-    from .policy.checkpoints import list_policies, load_policy
-
-    for name in list_policies():
-        policy = load_policy(name)
-        region = policy.recipe.get("cheese_region")
-        where = "anywhere" if region is None else f"in the top-right {region} × {region} cells"
-        print(f"{name}: width {policy.width}, {policy.recipe.get('recipe')}, cheese in training {where}")
-
-
-def edits() -> None:
-    """Lists the edits and the named vectors, with their parameters: what `--edit "add(cheese, -1.0)"` is made of."""
-    from .edits.registry import list_edits, list_vectors
-
-    for title, entries in (("Edits", list_edits()), ("Vectors", list_vectors())):
-        print(title)
-        for entry in entries:
-            print(f"\n  {entry.name}: {entry.summary}")
-            for parameter in entry.parameters:
-                default = "" if parameter.required else f"; default {parameter.default!r}"
-                print(f"      {parameter.name} ({parameter.type}{default}): {parameter.doc}")
-        print()
-
-
-def train() -> None:
-    """Trains a network; started again under the same name, it goes on from where it was stopped."""
-    # Stands for `mazeinterp.training.command.train` in the list of commands, as that one's flags take torch to know.
-
-
-def evaluate(
-    policy: Annotated[str, tyro.conf.Positional] = "rand_region_5",
-    levels: int = 10_000,
-    exact_levels: int = 300,
-    seed: int = 0,
-    out: Path = Path("out"),
-) -> None:
-    """Measures a network on held-out levels, of its training distribution and with the cheese anywhere.
-
-    It stands beside a random walk and the shortest path. Table and figure go to `out`.
-
-    Args:
-        policy: name or path of the network.
-        levels: number of levels of each distribution, each played once sampled and once greedily.
-        exact_levels: of those, how many have exact outcomes, which take a pass for every square and facing.
-        seed: of the sampled episodes.
-        out: folder for the table and the figure.
-    """
-    import matplotlib.pyplot as plt
-
-    from .analysis.evaluation import evaluate_beside_baselines, readable_summary, summarise
-    from .plots.evaluation import plot_success
-    from .plots.files import save_figure
-    from .policy.checkpoints import load_policy
-
-    network = load_policy(policy)
-    results = evaluate_beside_baselines(network, levels, exact_levels=exact_levels, seed=seed)
-    summary = summarise(results, by=["levels", "policy"])
-    print(readable_summary(summary).to_markdown(index=False))
-    distributions = list(dict.fromkeys(summary["levels"]))
-    figure, axes = plt.subplots(
-        1, len(distributions), figsize=(8 * len(distributions), 4), squeeze=False, layout="constrained"
-    )
-    for ax, distribution in zip(axes[0], distributions, strict=True):
-        part = summary[summary["levels"] == distribution]
-        plot_success(part, ax, baselines=["random walk", "shortest path"], title=f"{network.name}: {distribution}")
-    arguments = {"command": "evaluate", "policy": policy, "hash": network.hash, "levels": levels, "seed": seed}
-    print(save_figure(figure, summary, out, f"evaluation_{network.name}", arguments | {"exact_levels": exact_levels}))
-
-
-COMMANDS: dict[str, Callable[..., Any]] = {
-    command.__name__: command for command in (evaluate, train, policies, edits, procgen)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "field": (
+        "commands.field:field",
+        "Draws a network's vector field in a maze; with edits, before, after and difference.",
+    ),
+    "outcomes": (
+        "commands.outcomes:outcomes",
+        "Measures what becomes of the mouse in a set of mazes, with and without edits.",
+    ),
+    "vector": ("commands.vector:VECTORS", "Computes steering vectors and saves them."),
+    "sweep": ("commands.sweep:SWEEPS", "What a steering vector does by coefficient, layer, place and origin."),
+    "video": ("commands.video:video", "Films an episode; with edits, the unedited and the edited mouse side by side."),
+    "explore": ("explorer.command:explore", "Opens a page to edit mazes and forward passes with the mouse."),
+    "reproduce": (
+        "reproduction.command:reproduce",
+        "Measures the published results again, and reports both side by side.",
+    ),
+    "evaluate": ("commands.evaluate:evaluate", "Measures a network on held-out levels."),
+    "train": ("commands.train:train", "Trains a network."),
+    "policies": ("commands.catalogue:policies", "Lists the trained networks: what `--policy` may name."),
+    "edits": ("commands.catalogue:edits", "Lists the edits and the named vectors, with their parameters."),
+    "procgen": ("commands.procgen:procgen", "Fetches the real procgen's library, or says where it is."),
 }
+"""A line for each command: where it is, and what the list of commands says of it.
+
+It is `module:attribute` of this package: a function, or for a family of commands a dict of functions by name. Only the
+command that is called gets loaded; so the list needs neither torch nor anything else that takes time. A new command
+is a new line here.
+"""
+
+HELP = ("-h", "--help")
 
 
 def main() -> None:
     """Runs a command; what is wrong with its input ends it with a message and exit code 2."""
-    commands = dict(COMMANDS)
-    if sys.argv[1:2] == ["train"]:
-        from .training.command import train as train_with_flags
-
-        commands["train"] = train_with_flags
+    name, *words = sys.argv[1:] or HELP[-1:]
     try:
-        tyro.extras.subcommand_cli_from_dict(commands, prog="mazeinterp", description=__doc__)
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell_warning
+            if name in HELP:
+                tyro.extras.subcommand_cli_from_dict(
+                    _listed(), prog="mazeinterp", description=_DESCRIPTION, args=[name]
+                )
+            elif name == "--version":
+                print(version("mazeinterp"))
+            else:
+                _run(f"mazeinterp {name}", load(name), words)
+    except BrokenPipeError:  # whoever read the output, such as `head`, has had enough
+        sys.stdout = None  # so that nothing is flushed into it at the end
+        sys.exit(1)
     except (ValueError, OSError) as error:
         print(f"mazeinterp: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("mazeinterp: stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def load(name: str) -> Any:
+    """The function, or for a family the dict of functions, that a command's name stands for.
+
+    Raises:
+        ValueError: there is no such command.
+    """
+    if name not in COMMANDS:
+        raise ValueError(f"unknown command {name!r}; {nearest(name, COMMANDS)}; mazeinterp --help lists all")
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    return getattr(import_module(f".{module}", __package__), attribute)
+
+
+_DESCRIPTION = """What does a maze-solving network want, and how can we change it without retraining?
+
+Each command says more with --help. A first one to try:
+
+    mazeinterp field --level 26 --edit "add(cheese, -1.0)"
+"""
+
+
+def _run(prog: str, command: Any, words: list[str]) -> None:
+    if not isinstance(command, dict):
+        tyro.cli(command, prog=prog, args=words, config=(tyro.conf.CascadeSubcommandArgs,))
+        return
+    kind, *rest = words or HELP[-1:]
+    if kind in HELP:
+        tyro.extras.subcommand_cli_from_dict(command, prog=prog, args=[kind])
+    elif kind in command:
+        _run(f"{prog} {kind}", command[kind], rest)
+    else:
+        raise ValueError(
+            f"unknown command {prog.split()[-1]} {kind!r}; {nearest(kind, command)}; {prog} --help lists all"
+        )
+
+
+def _listed() -> dict[str, Callable[[], None]]:
+    """Stand-ins for the commands, for the list of them."""
+
+    def stand_in(summary: str) -> Callable[[], None]:
+        def command() -> None: ...
+
+        command.__doc__ = summary
+        return command
+
+    return {name: stand_in(summary) for name, (_, summary) in COMMANDS.items()}
+
+
+def _tell_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"mazeinterp: note: {message}", file=sys.stderr)

@@ -10,14 +10,22 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import tyro
 
-from mazeinterp.analysis import coefficient_sweep, compare_conditions, readable, run_experiment, steering_conditions
+from mazeinterp.analysis import (
+    Condition,
+    coefficient_sweep,
+    compare_conditions,
+    edit_conditions,
+    readable,
+    run_experiment,
+)
+from mazeinterp.edits import Add, Cheese, edited
 from mazeinterp.maze import Levels
 from mazeinterp.plots import plot_decisions, plot_dose_response, save_figure
 from mazeinterp.policy import load_policy
 
 
 def main(policy: str = "rand_region_5", levels: int = 200, workers: int = 1, out: Path = Path("out")) -> None:
-    """Measures the cheese vector at decision squares.
+    """Measures the cheese vector; `mazeinterp outcomes` and `mazeinterp sweep coefficients` do this for any vector.
 
     Args:
         policy: name or path of the network.
@@ -26,16 +34,16 @@ def main(policy: str = "rand_region_5", levels: int = 200, workers: int = 1, out
         out: folder for pictures and data.
     """
     network, mazes = load_policy(policy), Levels.from_seeds(range(levels))
-    conditions = {name: made for name, made in steering_conditions(network).items() if "top-right" not in name}
-    del conditions["both"]
+    conditions = edit_conditions(network, [Add(Cheese(), -1.0)])  # unedited, no cheese, edited, and its controls
+    conditions["added instead"] = Condition(edited(network, Add(Cheese(), 1.0)))
     results = run_experiment(conditions, mazes, exact_levels=0, workers=workers)
     print(readable(compare_conditions(results)).to_markdown(index=False))
-    arguments = {"command": "scripts/cheese_vector.py", "levels": levels} | results.attrs["provenance"]
-    pair = results[results["condition"].isin(["unedited", "cheese subtracted"]) & (results["maze_dim"] >= 7)]
-    plot_decisions(pair, title=f"{network.name}: cheese vector subtracted")
+    arguments = {"script": "cheese_vector.py", "levels": levels} | results.attrs["provenance"]
+    pair = results[results["condition"].isin(["unedited", "edited"]) & (results["maze_dim"] >= 7)]
+    plot_decisions(pair, title=f"Cheese vector subtracted: {network.name}")
     print(save_figure(plt.gcf(), results, out, f"cheese_vector_{network.name}", arguments))
     sweep = coefficient_sweep(network, mazes, workers=workers)
-    plot_dose_response(sweep, title=f"{network.name}: dose of the cheese vector")
+    plot_dose_response(sweep, title=f"Dose of the cheese vector: {network.name}")
     print(save_figure(plt.gcf(), sweep, out, f"cheese_vector_dose_{network.name}", arguments))
 
 

@@ -10,6 +10,7 @@ out/experiments, so that a run that was stopped goes on.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -93,6 +94,8 @@ def main(
     moved = pair[pair["seed"] < 100].pivot_table("p_cheese_move", "seed", "condition")
     chosen_seed = int((moved["unedited"] - moved["cheese subtracted"]).idxmax()) if seed is None else seed
     draw_level(network, Level.from_seed(chosen_seed), folder)
+    command = os.path.relpath(Path(sys.executable).with_name("mazeinterp"))
+    print(f"\nTo touch this maze yourself: {command} explore --policy {policy} --seed {chosen_seed}")
 
 
 def draw_level(network: ImpalaPolicy, level: Level, folder: Path) -> None:

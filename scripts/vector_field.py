@@ -1,63 +1,52 @@
 """A policy's vector field in one maze, before and after edits: what they change, in numbers and as a picture.
 
-python scripts/vector_field.py --policy rand_region_5 --seed 0 --edit "add(cheese, -1.0)"
+python scripts/vector_field.py --policy rand_region_5 --level 26 --edit "add(cheese, -1.0)"
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import tyro
 
-from mazeinterp.analysis import VectorField, path_probabilities, tabulate, total_variation
+from mazeinterp.analysis import VectorField, compare_fields, tabulate
 from mazeinterp.edits import edited, parse_edit
 from mazeinterp.maze import Level, decision_square
-from mazeinterp.maze.paths import corner
 from mazeinterp.plots import plot_field_change, save_figure
-from mazeinterp.policy import load_policy
+from mazeinterp.policy import Policy, load_policy
 
 
 def main(
     policy: str = "rand_region_5",
-    seed: int = 0,
-    edit: tuple[str, ...] = ("add(cheese, -1.0)",),
+    level: int = 26,
+    edit: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     out: Path = Path("out"),
 ) -> None:
-    """Draws a vector field before and after edits.
+    """Draws a vector field before and after edits; `mazeinterp field` does the same, for any maze.
 
     Args:
         policy: name or path of the network.
-        seed: of the level.
-        edit: edits, in the order in which they apply; `mazeinterp edits` lists them.
+        level: seed of the maze.
+        edit: an edit, several in the order in which they apply; without any, the cheese vector is subtracted.
         out: folder for picture and data.
     """
-    network, level = load_policy(policy), Level.from_seed(seed)
-    changed = edited(network, *map(parse_edit, edit))
-    tables = [tabulate(chosen, level, facings=(False,)) for chosen in (network, changed)]
-    before, after = (VectorField.from_table(table) for table in tables)
-    rows = {}
-    for name, (x, y) in (("cheese", level.cheeses[0]), ("corner", corner(level)[0])):
-        rows[f"path probability to the {name}"] = [path_probabilities(field)[y, x] for field in (before, after)]
-    if decision := decision_square(level):
-        x, y = decision.square
-        for name, move in (("cheese", decision.cheese_move), ("corner", decision.corner_move)):
-            rows[f"P({name}, decision square)"] = [field.moves[y, x, move] for field in (before, after)]
-    print(pd.DataFrame.from_dict(rows, orient="index", columns=["before", "after"]).to_markdown(floatfmt=".3f"))
-    print(f"mean change in the probabilities of moves: {np.nanmean(total_variation(before, after)):.3f}")
+    network, maze = load_policy(policy), Level.from_seed(level)
+    changed = edited(network, *map(parse_edit, edit or ["add(cheese, -1.0)"]))
+    policies: dict[str, Policy] = {"before": network, "after": changed}
+    tables = {when: tabulate(chosen, maze, facings=(False,)) for when, chosen in policies.items()}  # as published
+    fields = {when: VectorField.from_table(table) for when, table in tables.items()}
+
+    measures = compare_fields(fields)
+    print(measures.pivot(index="measure", columns="policy", values="value").to_markdown(floatfmt=".3f"))
+
     names = network.name or policy, changed.name
-    plot_field_change(before, after, policies=names, decision=decision is not None)
-    data = pd.concat([table.to_frame().assign(policy=name) for table, name in zip(tables, names, strict=True)])
-    arguments = {
-        "command": "scripts/vector_field.py",
-        "policy": policy,
-        "hash": network.hash,
-        "seed": seed,
-        "edit": edit,
-    }
-    print(save_figure(plt.gcf(), data, out, f"vector_field_{names[0]}_{seed}", arguments))
+    plot_field_change(fields["before"], fields["after"], policies=names, decision=decision_square(maze) is not None)
+    data = pd.concat([table.to_frame().assign(when=when) for when, table in tables.items()])
+    arguments = {"script": "vector_field.py", "policies": names, "hash": network.hash, "level": level}
+    print(save_figure(plt.gcf(), data, out, f"vector_field_{network.name}_{level}", arguments))
 
 
 if __name__ == "__main__":

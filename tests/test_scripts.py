@@ -14,10 +14,10 @@ from mazeinterp.policy import ImpalaPolicy, save_policy
 @pytest.mark.parametrize(
     ("script", "options", "made"),
     [
-        ("vector_field", {"seed": 3, "edit": ("add(cheese, -1.0)", "zero(channel=2)")}, {"vector_field_fresh_3": 32}),
-        ("rollouts", {"levels": 3, "episodes": 2, "video_seed": 1}, {"rollouts_fresh": 6}),
+        ("vector_field", {"level": 3, "edit": ("add(cheese, -1.0)", "zero(channel=2)")}, {"vector_field_fresh_3": 32}),
+        ("rollouts", {"levels": 3, "episodes": 2, "video_level": 1}, {"rollouts_fresh": 9}),
         ("cheese_vector", {"levels": 9}, {"cheese_vector_fresh": 63, "cheese_vector_dose_fresh": 108}),
-        ("top_right_vector", {"levels": 9}, {"top_right_vector_fresh": 81, "top_right_vector_dose_fresh": 56}),
+        ("top_right_vector", {"levels": 9}, {"top_right_vector_fresh": 63, "top_right_vector_dose_fresh": 108}),
     ],
 )
 def test_scripts_print_a_table_and_save_pictures_with_their_data(
@@ -36,3 +36,11 @@ def test_scripts_print_a_table_and_save_pictures_with_their_data(
         assert len(pd.read_parquet(tmp_path / "out" / f"{name}.parquet")) == rows
         assert "fresh" in (tmp_path / "out" / f"{name}.json").read_text()
     assert (tmp_path / "out" / "rollouts_fresh_1.gif").exists() == (script == "rollouts")
+
+
+def test_the_custom_edit_is_used_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["custom_edit.py", "dampen(channel=3, factor=0.25)"])
+    runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "custom_edit.py"))
+    assert capsys.readouterr().out.startswith("rand_region_5 + dampen(channel=3, factor=0.25) left, right, up, down")
