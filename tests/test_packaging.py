@@ -109,9 +109,9 @@ def test_the_wheel_holds_what_the_package_needs_and_nothing_else(wheel: Path) ->
         for path in (ROOT / "checkpoints").rglob("*")
         if path.is_file() and "history" not in path.parts and path.parent != ROOT / "checkpoints"
     }
-    wanted = (
-        sources | checkpoints | {"mazeinterp/py.typed", "mazeinterp/maze/sprites.npz", "mazeinterp/maze/SPRITES.md"}
-    )
+    page = {str(path.relative_to(ROOT)) for path in (ROOT / "mazeinterp" / "explorer" / "static").iterdir()}
+    others = {"mazeinterp/py.typed", "mazeinterp/maze/sprites.npz", "mazeinterp/maze/SPRITES.md"}
+    wanted = sources | checkpoints | page | others
     assert wanted <= package, f"missing: {sorted(wanted - package)}"
     assert not [name for name in package if "history" in name or "__pycache__" in name]
     dist_info = f"mazeinterp-{PROJECT['version']}.dist-info/"
@@ -152,7 +152,7 @@ def test_importing_loads_nothing_heavy(module: str, tmp_path: Path) -> None:
     loaded = f"import sys, {module}; print(sorted({{m.split('.')[0] for m in sys.modules}}))"
     names = set(re.findall(r"'(\w+)'", run(sys.executable, "-c", loaded, cwd=tmp_path)))
     assert "mazeinterp" in names
-    assert not names & {"torch", "matplotlib", "pandas", "statsmodels", "sklearn"}
+    assert not names & {"torch", "matplotlib", "pandas", "statsmodels", "sklearn", "captum", "aiohttp", "anywidget"}
 
 
 def test_one_version_everywhere() -> None:
