@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -405,3 +406,10 @@ def test_widget_answers_like_the_page(session: Session) -> None:
         widget.close()
         widget._worker._thread.join(60)
         assert not widget._worker._thread.is_alive()
+
+
+@pytest.mark.parametrize("closing", ["", "explorer.close()"])
+def test_a_process_with_a_widget_ends(closing: str) -> None:
+    """As it ends, Python closes widgets once more, at a time when no thread can be started or waited for."""
+    code = f"from mazeinterp.explorer import Explorer\nexplorer = Explorer()\n{closing}"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Explorer(anywidget.AnyWidget):
     _esm = _STATIC / "explorer.js"
     _css = _STATIC / "explorer.css"
     start = traitlets.Dict().tag(sync=True)
+    _worker: Worker | None = None  # one that could not be made is closed as well
 
     def __init__(self, policy: str | Path = "rand_region_5", seed: int = 0, mode: str = "hard") -> None:
         """Loads the network.
@@ -54,6 +55,8 @@ class Explorer(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Ends the widget and its thread."""
-        self._tab.close()
-        threading.Thread(target=self._worker.stop).start()
+        # As a kernel ends, widgets are closed one by one; their threads end with it, and hold no lock that can be had.
+        if self._worker is not None and not sys.is_finalizing():
+            self._tab.close()
+            self._worker.end()
         super().close()

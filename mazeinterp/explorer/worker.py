@@ -84,7 +84,7 @@ class Worker:
         self._tabs: deque[Tab] = deque()
         self._change = threading.Condition()
         self._stopping = False
-        # A daemon, so that a notebook's kernel ends without being told; servers call `stop`.
+        # A daemon, so that a notebook's kernel ends without being told; servers call `stop`, widgets `end`.
         self._thread = threading.Thread(target=self._run, name="mazeinterp explorer", daemon=True)
         self._thread.start()
 
@@ -112,11 +112,15 @@ class Worker:
             if tab in self._tabs:
                 self._tabs.remove(tab)
 
-    def stop(self) -> None:
-        """Ends the thread, after the step that it is in: some 10 ms."""
+    def end(self) -> None:
+        """Tells the thread to end after the step that it is in: some 10 ms."""
         with self._change:
             self._stopping = True
             self._change.notify()
+
+    def stop(self) -> None:
+        """Ends the thread, and waits until it has."""
+        self.end()
         self._thread.join()
 
     def _run(self) -> None:
