@@ -1,14 +1,16 @@
 """How fast the explorer answers, measured in a real browser: from the input to the frame that shows the arrows.
 
-    python scripts/bench_explorer.py                   (the shipped network of width 1, an untrained one of width 4)
+    python scripts/bench_explorer.py [--publish]       (the shipped network of width 1, an untrained one of width 4)
 
 Moves the cheese about a 25 × 25 maze, each time to a square where it has not been, and reads the page's own measures,
 from the input to the frame: the maze itself, the first arrows (those nearest the mouse), the whole field. The server
-runs in a process of its own, as it does for a user. The table goes to the screen and to out/.
+runs in a process of its own, as it does for a user. The browser draws without a graphics card, on the same cores.
+The table goes to the screen, data and figure to out/, or to figures/ with --publish.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -18,12 +20,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import tyro
+from matplotlib.figure import Figure
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from mazeinterp.maze import Level
+from mazeinterp.plots import save_figure
 from mazeinterp.policy import ImpalaPolicy, save_policy
 
 SEED = 13  # of a maze of 25 × 25
@@ -106,36 +111,52 @@ def measure(page: Page, moves: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def main(policy: str = "rand_region_5", moves: int = 60, wide: bool = True, out: Path = Path("out")) -> None:
+def plot(taken: pd.DataFrame) -> Figure:
+    """Draws how many of the moves were answered within so many milliseconds."""
+    figure, ax = plt.subplots(figsize=(8.5, 3.4), layout="constrained")
+    for (network, group), style in zip(taken.groupby("network", sort=False), ("-", "--"), strict=False):
+        for measured, colour in zip(MEASURES.values(), ("#009E73", "#0072B2", "#D55E00"), strict=True):
+            ax.ecdf(group[measured].dropna(), color=colour, linestyle=style, label=f"{measured}, {network}")
+    ax.set(xscale="log", xlabel="ms from the input to the frame", ylabel="share of moves")
+    figure.suptitle("The cheese is moved: how soon the page shows it")
+    ax.grid(alpha=0.3)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside right center", frameon=False)
+    return figure
+
+
+def main(
+    policy: str = "rand_region_5", moves: int = 60, wide: bool = True, out: Path = Path("out"), publish: bool = False
+) -> None:
     """Measures how long the arrows take after the cheese is moved.
 
     Args:
         policy: name or path of the network of width 1.
         moves: how often the cheese is moved for each network; three more go before, to warm up.
         wide: measure an untrained network of width 4, too.
-        out: folder for the table.
+        out: folder for data and figure.
+        publish: write them into figures/ instead.
     """
-    rows = []
+    frames = []
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
-        networks = {policy: policy}
+        networks = {f"{policy} (width 1)": policy}
         if wide:
             save_policy(ImpalaPolicy(4, seed=0), Path(folder) / "untrained_4", {"recipe": "untrained"})
-            networks["untrained, width 4"] = str(Path(folder) / "untrained_4")
+            networks["untrained (width 4)"] = str(Path(folder) / "untrained_4")
         for name, source in networks.items():
             with served(source, SEED) as address:
                 page = browser.new_page(viewport={"width": 1280, "height": 720})
                 page.goto(address)
+                page.evaluate(WHOLE_FIELD)
                 settle(page)
-                taken = measure(page, moves + 3)[3:]
+                frames.append(measure(page, moves + 3)[3:].assign(network=name))
                 page.close()
-            for measured in MEASURES.values():
-                times = taken[measured].dropna()
-                quantiles = {"median ms": times.median(), "95th percentile ms": times.quantile(0.95)}
-                rows.append({"network": name, "measure": measured, **quantiles, "moves": len(times)})
-    table = pd.DataFrame(rows)
-    print(table.to_markdown(index=False, floatfmt=".0f"))
-    out.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(out / "bench_explorer.parquet", index=False)
+    taken = pd.concat(frames, ignore_index=True)
+    long = taken.melt("network", var_name="measure", value_name="ms")
+    spread = long.groupby(["network", "measure"], sort=False)["ms"]
+    table = spread.agg(**{"median ms": "median", "95th percentile ms": lambda ms: ms.quantile(0.95), "moves": "count"})
+    print(table.reset_index().to_markdown(index=False, floatfmt=".0f"))
+    arguments = {"command": "scripts/bench_explorer.py", "policy": policy, "moves": moves, "cores": os.cpu_count()}
+    print(save_figure(plot(taken), taken, Path("figures") if publish else out, "bench_explorer", arguments))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..analysis.table import FACINGS, PolicyTable, run_policy
@@ -12,6 +16,17 @@ from ..maze.paths import MOVES, distances
 from ..maze.rendering import observe
 from ..maze.worlds import Square
 from ..policy.network import Policy
+
+
+@functools.cache
+def threads() -> ThreadPoolExecutor:
+    """A thread for each core that PyTorch would use, each to run passes of its own on one.
+
+    Passes as small as a page's wait for one another inside PyTorch's own threads, longer still when the browser wants
+    a core at the same time.
+    """
+    count = torch.get_num_threads()
+    return ThreadPoolExecutor(count, "mazeinterp explorer pass", initializer=torch.set_num_threads, initargs=(1,))
 
 
 class Answers:
@@ -37,7 +52,7 @@ class Answers:
         Args:
             squares: int64 [k, 2].
             reflected: the mouse's facing.
-            batch_size: observations in a forward pass.
+            batch_size: most observations in a forward pass; fewer go to each core where there are not enough.
 
         Raises:
             ValueError: as `run_policy`.
@@ -45,11 +60,19 @@ class Answers:
         new = squares[np.isnan(self.moves[int(reflected), squares[:, 1], squares[:, 0], 0])]
         if not len(new):
             return
-        rows = np.zeros(len(new), np.int64)
-        states = self._batch[rows].with_mouse(new).with_reflected(reflected)
-        moves, value = run_policy(self.policy, observe(states), self._batch, rows, batch_size=batch_size)
-        self.moves[int(reflected), new[:, 1], new[:, 0]] = moves
-        self.value[int(reflected), new[:, 1], new[:, 0]] = value
+        size = max(1, min(batch_size, -(-len(new) // torch.get_num_threads())))
+        parts = [new[first : first + size] for first in range(0, len(new), size)]
+        for part, (moves, value) in zip(
+            parts, threads().map(lambda part: self._run(part, reflected), parts), strict=True
+        ):
+            self.moves[int(reflected), part[:, 1], part[:, 0]] = moves
+            self.value[int(reflected), part[:, 1], part[:, 0]] = value
+
+    def _run(self, squares: NDArray[np.int64], reflected: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The policy's moves and values, as `run_policy`, with the mouse on each of some squares."""
+        rows = np.zeros(len(squares), np.int64)
+        states = self._batch[rows].with_mouse(squares).with_reflected(reflected)
+        return run_policy(self.policy, observe(states), self._batch, rows, batch_size=len(squares))
 
     def knows(self, reflected: bool) -> bool:
         """Whether every free square has been asked for in a facing."""

@@ -31,9 +31,9 @@ BEFORE, AFTER = "before", "after"
 Message = dict[str, Any]
 
 _ANSWERS_KEPT = 128
-_STEP, _FIRST_STEP, _LEAST_STEP = 32, 8, 4
-"""Observations between two looks at whether something newer has come, at width 1: some 10 ms; a wider network takes
-proportionally fewer. Of a field's first part, which is to come soon; and never fewer than these."""
+_STEP, _FIRST_STEP, _LEAST_STEP = 32, 4, 2
+"""Observations a core between two looks at whether something newer has come, at width 1: some 20 ms; a wider network
+takes proportionally fewer. Of a field's first part, which is to come soon; and never fewer than these."""
 
 _WORTHWHILE = 1.3
 """How much faster bfloat16 must be to be worth its rounding."""
@@ -74,17 +74,17 @@ class View:
     @property
     def step(self) -> int:
         """Observations between two looks at whether something newer has come."""
-        return max(_LEAST_STEP, _STEP // self.width)
+        return torch.get_num_threads() * self.batch_size
 
     @property
     def first_step(self) -> int:
         """Observations of a field's first part."""
-        return max(_LEAST_STEP, _FIRST_STEP // self.width)
+        return torch.get_num_threads() * max(_LEAST_STEP, _FIRST_STEP // self.width)
 
     @property
     def batch_size(self) -> int:
-        """Observations in a forward pass: in float32 more than 16 fall out of a CPU's caches."""
-        return 16 if self.precision == "float32" else _STEP
+        """Observations in a forward pass, on one core."""
+        return max(_LEAST_STEP, _STEP // self.width)
 
     def fill(self, facings: Sequence[bool]) -> Iterator[None]:
         """Asks for all that is not known yet in some facings, step by step."""
@@ -237,7 +237,10 @@ def _any_open(level: Level) -> Square:
 
 @functools.cache
 def rounding_pays(width: int) -> bool:
-    """Whether this machine runs a network of some width markedly faster in bfloat16. Never asked of the narrowest."""
+    """Whether this machine runs a network of some width markedly faster in bfloat16.
+
+    The narrowest is not asked: it is fast enough for its numbers to be exact.
+    """
     if width == 1:
         return False
     network, observations = ImpalaPolicy(width), observe(Level.from_seed(0)).repeat(8, axis=0)

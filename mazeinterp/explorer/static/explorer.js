@@ -14,6 +14,7 @@ const MOVES = ["left", "right", "up", "down", "stay"];
 const STEPS = [[-1, 0], [1, 0], [0, 1], [0, -1], [0, 0]];
 const DEFAULT_LAYER = "embedder.block2.res1.resadd_out";
 const PIXELS = 64; // side of an observation
+const BETWEEN_PARTS = 100; // ms between two drawings of a field that is still coming
 const MOST_FIELDS = 40; // kept for undo, redo and going back
 const MOST_UNDO = 200;
 const MOST_CHANNELS = 256; // shown of a layer; more are no use to the eye
@@ -1465,6 +1466,7 @@ class Explorer {
         });
         if (field.value.filter((value) => !Number.isNaN(value)).length >= this.countSquares()) this.keep(field);
         if (first) { this.marks.push(["first-arrows", time]); this.askIf("layer", { layer: this.view.layer, edited: this.shownEdited }); }
+        else if (performance.now() - this.drawn < BETWEEN_PARTS) return; // drawing every part would keep the next from coming
         first = false;
       }
       if (reply.done !== false) {
@@ -1765,6 +1767,7 @@ class Explorer {
   }
 
   render() {
+    this.drawn = performance.now();
     const density = devicePixelRatio || 1, size = this.size;
     if (size > 0) {
       const pixels = Math.round(size * density);
