@@ -4,6 +4,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +19,7 @@ from mazeinterp.analysis.resuming import matched_channel_sets, random_channel_se
 from mazeinterp.analysis.sweeps import counted_levels
 from mazeinterp.edits import DEFAULT_LAYER, Clamp, Mean, Resample, Zero, edited, record
 from mazeinterp.maze import Levels, decision_squares, observe
-from mazeinterp.plots.confirmation import plot_confirmation
+from mazeinterp.plots.confirmation import plot_attribution, plot_confirmation
 from mazeinterp.policy import LAYERS, ImpalaPolicy
 
 READ = (3, 11)
@@ -294,3 +295,20 @@ def test_the_picture_marks_where_the_found_set_stands(levels: Levels) -> None:
         assert any(np.allclose(line.get_xdata(), drop) for line in ax.lines)
     assert "zero" in first.get_title("left").lower()
     assert "mean" in second.get_title("left").lower()
+
+
+def test_the_picture_of_attributions_places_each_channel(levels: Levels) -> None:
+    policy = reading()
+    effects = ablate_channels(policy, READ, levels, TRAINING, ablations=["zero"], random_sets=2)
+    attributions = attribute_decision(policy, levels[:4], methods=["integrated_gradients"], steps=100)
+    figure, ax = plt.subplots()
+    plot_attribution(attributions, effects, [ax])
+    others, found = (np.asarray(points.get_offsets()) for points in ax.collections)
+    mean = attributions.groupby("channel")["attribution"].mean()
+    np.testing.assert_allclose(found[:, 0], mean[list(READ)])
+    assert len(others) == CHANNELS - len(READ)
+    alone = effects[effects["channels"] == str(READ[0])].iloc[0]
+    assert found[0, 1] == pytest.approx(alone["log_odds_drop"])
+    plt.close(figure)
+    with pytest.raises(ValueError, match="attribute_decision"):
+        plot_attribution(pd.DataFrame({"drop": [1.0]}), effects)

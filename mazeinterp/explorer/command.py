@@ -15,6 +15,10 @@ def explore(
 
     It is served to this machine alone, works offline, and ends with Ctrl-C.
 
+    For example:
+
+        mazeinterp explore --policy rand_region_5 --seed 26
+
     Args:
         policy: name or path of the network that it starts with.
         seed: seed of the level that it starts with.

@@ -1,6 +1,6 @@
 from .behaviour import plot_agreement, plot_coefficients, plot_influence, plot_minimal_pairs
 from .channels import plot_activations, plot_channel_grid, plot_channel_scores
-from .confirmation import plot_confirmation
+from .confirmation import plot_attribution, plot_confirmation
 from .curves import plot_dose_response, plot_layer_sweep, plot_training
 from .decisions import plot_decisions
 from .evaluation import plot_comparison, plot_success
@@ -18,6 +18,7 @@ __all__ = [
     "frames",
     "plot_activations",
     "plot_agreement",
+    "plot_attribution",
     "plot_averages",
     "plot_channel_grid",
     "plot_channel_scores",

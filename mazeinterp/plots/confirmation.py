@@ -1,4 +1,4 @@
-"""Whether ablating the channels that were found does more than ablating others."""
+"""Whether the channels that were found matter more than others, by ablation and by attribution."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..analysis.confirmation import CHANNEL, FOUND, RANDOM, confirm
-from .style import DASHES, FAINT, INK, MUTED, ORANGE, TEXT_SIZE, VERMILION, add_legend_below, new_row, set_title, tidy
+from .style import (
+    DASHES,
+    FAINT,
+    INK,
+    MUTED,
+    ORANGE,
+    TEXT_SIZE,
+    VERMILION,
+    add_legend_below,
+    need_columns,
+    new_row,
+    set_title,
+    tidy,
+)
 
 
 def plot_confirmation(effects: pd.DataFrame, axes: Sequence[Axes] | None = None) -> tuple[Axes, ...]:
@@ -71,3 +84,40 @@ def plot_confirmation(effects: pd.DataFrame, axes: Sequence[Axes] | None = None)
         )
     add_legend_below(row[0], columns=2)
     return row
+
+
+def plot_attribution(attributions: pd.DataFrame, effects: pd.DataFrame, axes: Sequence[Axes] | None = None) -> None:
+    """Draws each channel's attribution of the decision beside the drop that ablating it alone brings.
+
+    Args:
+        attributions: a table of `attribute_decision`.
+        effects: a table of `ablate_channels`, of the same layer of the same network; its zero ablation is drawn, or
+            else its first.
+        axes: where to draw, one for each method; None makes a figure.
+
+    Raises:
+        ValueError: the tables are none of those, or there are too few or too many axes.
+    """
+    need_columns(attributions, ("method", "channel", "attribution"), "attribute_decision")
+    need_columns(effects, ("set", "ablation", "channels", "log_odds_drop"), "ablate_channels")
+    alone = effects[effects["set"] == CHANNEL]
+    ablation = "zero" if (alone["ablation"] == "zero").any() else alone["ablation"].iloc[0]
+    alone = alone[alone["ablation"] == ablation]
+    drop = pd.Series(alone["log_odds_drop"].to_numpy(), alone["channels"].astype(int).to_numpy())
+    found = [int(channel) for channel in effects.attrs["confirmation"]["channels"]]
+    methods = list(dict.fromkeys(attributions["method"]))
+    row = new_row(axes, len(methods), 4.8, 4.2)
+    for ax, method in zip(row, methods, strict=True):
+        mean = attributions[attributions["method"] == method].groupby("channel")["attribution"].mean()
+        others = mean.index.difference(found)
+        for channels, colour, size, label in ((others, MUTED, 22, "other channels"), (found, VERMILION, 44, "found")):
+            ax.scatter(mean[channels], drop[channels], s=size, color=colour, linewidths=0, alpha=0.85, label=label)
+        for channel in found:
+            place = (mean[channel], drop[channel])
+            ax.annotate(str(channel), place, (5, 3), textcoords="offset points", fontsize=TEXT_SIZE, color=VERMILION)
+        ax.axhline(0, color=FAINT, linewidth=1, zorder=0)
+        ax.axvline(0, color=FAINT, linewidth=1, zorder=0)
+        drops = f"drop of log-odds when it is ablated ({ablation})" if ax is row[0] else ""
+        tidy(ax, "attribution of log P(cheese) − log P(corner), nats", drops)
+        set_title(ax, method.replace("_", " "))
+    add_legend_below(row[0], columns=2)

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from ..analysis.attribution import attribute_decision, compare_attribution
 from ..analysis.channels import CheeseChannels, find_cheese_channels
 from ..analysis.confirmation import CONFIRMED, FOUND, ablate_channels, confirm
 from ..analysis.evaluation import HEADLINE_DIM, LARGE_DIM, REPORTING_SEEDS, held_out
@@ -27,7 +28,7 @@ from ..analysis.scrubbing import ANOTHER, RANDOM, SAME, compare_scrubbing, scrub
 from ..analysis.statistics import Estimate, bootstrap_mean, wilson
 from ..maze.levels import Level, Levels
 from ..plots.channels import plot_channel_grid, plot_channel_scores
-from ..plots.confirmation import plot_confirmation
+from ..plots.confirmation import plot_attribution, plot_confirmation
 from ..plots.intervals import plot_intervals
 from ..plots.retargeting import plot_retargeting_by, plot_retargeting_maps
 from ..policy.network import ImpalaPolicy
@@ -107,7 +108,7 @@ def channels(policy: ImpalaPolicy, settings: Settings) -> Result:
     claims.append(
         observation(
             f"Levels in which the peak of the best channel, {best}, tracks the cheese",
-            wilson(round(found.scores[best] * len(found.levels)), len(found.levels)),
+            wilson(round(found.scores[best] * found.counted), found.counted),
         )
     )
     table = found.to_frame()
@@ -123,11 +124,10 @@ def channels(policy: ImpalaPolicy, settings: Settings) -> Result:
     return Result(table, figure, tuple(claims), (f"The maps are of level {level.seed}.",))
 
 
-def confirmation(policy: ImpalaPolicy, settings: Settings) -> Result:
-    """The found channels ablated, alone and together, beside random sets."""
-    members, notes = _chosen(_found(policy, settings))
+def _ablated(policy: ImpalaPolicy, members: tuple[int, ...], settings: Settings) -> pd.DataFrame:
+    """What ablating the found channels does, alone and together, and random sets."""
     region = policy.recipe.get("cheese_region")
-    effects = ablate_channels(
+    return ablate_channels(
         policy,
         members,
         held_out(settings.sizes.channel_levels),
@@ -137,6 +137,12 @@ def confirmation(policy: ImpalaPolicy, settings: Settings) -> Result:
         workers=settings.workers,
         folder=settings.cache,
     )
+
+
+def confirmation(policy: ImpalaPolicy, settings: Settings) -> Result:
+    """The found channels ablated, alone and together, beside random sets."""
+    members, notes = _chosen(_found(policy, settings))
+    effects = _ablated(policy, members, settings)
     table = confirm(effects)
     levels = effects.attrs["confirmation"]["levels"]
     claims: list[Claim] = []
@@ -175,6 +181,32 @@ def confirmation(policy: ImpalaPolicy, settings: Settings) -> Result:
     figure, axes = plt.subplots(1, ablations, figsize=(4.4 * ablations, 4.0), layout="constrained")
     plot_confirmation(effects, list(axes))
     return Result(table, figure, tuple(claims), tuple(notes))
+
+
+def attribution(policy: ImpalaPolicy, settings: Settings) -> Result:
+    """How much of the decision falls to the found channels by attribution, beside their ablation."""
+    members, notes = _chosen(_found(policy, settings))
+    attributions = attribute_decision(policy, held_out(settings.sizes.channel_levels))
+    effects = _ablated(policy, members, settings)
+    claims: list[Claim] = []
+    for method, part in attributions.groupby("method", sort=False):
+        of_found = part[part["channel"].isin(members)].groupby("level")["attribution"].sum()
+        whole = part.groupby("level")["difference"].first()
+        words = str(method).replace("_", " ")
+        of_all = bootstrap_mean(whole, seed=settings.seed)
+        claims += [
+            observation(f"What the cheese adds to log P(cheese) − log P(corner), nats ({words})", of_all),
+            observation("… of that, by way of the found channels", bootstrap_mean(of_found, seed=settings.seed)),
+        ]
+    compared = compare_attribution(attributions, effects)
+    for row in compared[(compared["ablation"] == "zero") & (compared["effect"] == "log_odds_drop")].itertuples():
+        notes.append(
+            f"Over the {row.n} channels, attribution by {str(row.method).replace('_', ' ')} and the drop of log-odds "
+            f"under zero ablation correlate by {row.spearman:.2f} (Spearman) and {row.pearson:.2f} (Pearson)."
+        )
+    figure, axes = plt.subplots(1, attributions["method"].nunique(), figsize=(10.0, 4.4), layout="constrained")
+    plot_attribution(attributions, effects, list(axes))
+    return Result(attributions, figure, tuple(claims), tuple(notes))
 
 
 def retargeting(policy: ImpalaPolicy, settings: Settings) -> Result:
@@ -361,6 +393,14 @@ ITEMS = (
         "less, and nothing else.",
         (CHEESE_POST,),
         confirmation,
+    ),
+    Item(
+        "attribution",
+        "The channels, by attribution",
+        "Not published. Captum's layer integrated gradients and conductance share out, among the channels, what the "
+        "cheese adds to the decision; beside it stands what ablating each channel alone takes away.",
+        (),
+        attribution,
     ),
     Item(
         "retargeting",

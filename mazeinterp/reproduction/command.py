@@ -22,7 +22,11 @@ def reproduce(
 
     The published results are those of Mini et al. 2023 (arXiv 2310.08043) and its posts. Each item leaves a picture, a
     table and a record; the report is made of those that are there, so items may be measured one by one, and a run that
-    is killed goes on where it was. For example: mazeinterp reproduce cheese_vector transfer --quick
+    is killed goes on where it was.
+
+    For example:
+
+        mazeinterp reproduce cheese_vector transfer --quick
 
     Args:
         items: names of items, such as cheese_vector, transfer or retargeting; none measures all. An unknown name lists
