@@ -16,7 +16,7 @@ from browsing import assert_field, chromium, explorer, need_chromium, settle, sh
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
 from mazeinterp.analysis import exact_outcomes, tabulate, vector_field
-from mazeinterp.edits import Add, Cheese, Clamp, Scale, TopRight, cell_of, edited
+from mazeinterp.edits import Add, Cheese, Clamp, Scale, TopRight, cell_of, edited, parse_edit
 from mazeinterp.explorer.server import Server
 from mazeinterp.explorer.session import Session
 from mazeinterp.maze import Level, decision_square
@@ -196,6 +196,98 @@ def test_clicking_a_cell_clamps_it(page: Page, policy: ImpalaPolicy) -> None:
     settle(page)
     clamp = Clamp(channel=channel, cell=(row, column), value=5.6, layer="embedder.block2.res2.resadd_out")
     assert_field(page, "after", edited(policy, clamp), level)
+
+
+def test_edits_are_dragged_into_another_order(page: Page, policy: ImpalaPolicy) -> None:
+    page.get_by_role("button", name="− cheese vector").click()
+    page.get_by_label("An edit to add").select_option("scale")
+    page.get_by_role("button", name="Add", exact=True).click()
+    last = page.locator(".mi-card").last
+    last.locator("summary").click()
+    last.get_by_label("positive", exact=True).fill("0.25")
+    last.get_by_label("positive", exact=True).press("Enter")
+    last.locator("summary").click()
+    settle(page)
+    first, last = (page.locator(".mi-card").nth(i) for i in (0, 1))
+    grip, goal = last.locator(".mi-grip").bounding_box(), first.bounding_box()
+    assert grip is not None
+    assert goal is not None
+    page.mouse.move(grip["x"] + grip["width"] / 2, grip["y"] + grip["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(grip["x"], goal["y"] + goal["height"], steps=3)
+    page.mouse.move(grip["x"], goal["y"] + 2, steps=3)
+    page.mouse.up()
+    settle(page)
+    assert explorer(page, "explorer.state.edits.map(({ name }) => name)") == ["scale", "add"]
+    assert_field(page, "after", edited(policy, Scale(positive=0.25), Add(Cheese(), -1.0)), Level.from_seed(SEED))
+
+
+def test_a_square_for_an_edit_is_picked_in_the_maze(page: Page, policy: ImpalaPolicy) -> None:
+    level, target = Level.from_seed(SEED), Level.from_seed(SEED).cheeses[0]
+    page.get_by_label("An edit to add").select_option("clamp")
+    page.get_by_role("button", name="Add", exact=True).click()
+    card = page.locator(".mi-card").last
+    pick = card.get_by_label("Pick at in the maze")
+    if not pick.is_visible():
+        card.locator("summary").click()
+    pick.click()
+    page.mouse.click(*place(page, target))
+    settle(page)
+    clamp = parse_edit(explorer(page, "explorer.maze.edits[0].text"))
+    assert isinstance(clamp, Clamp)
+    assert clamp.at == target
+    assert_field(page, "after", edited(policy, clamp), level)
+    assert same_maze(shown_level(page), level), "the click picked, and moved nothing"
+
+
+def test_two_tabs_do_not_disturb_each_other(page: Page, address: str, policy: ImpalaPolicy) -> None:
+    other = page.context.new_page()
+    other.goto(address)
+    settle(other)
+    level = Level.from_seed(SEED)
+    (x, y) = level.cheeses[0]
+    moved = level.with_cheese((x - 1, y))
+    drag(page, (x, y), (x - 1, y))
+    other.get_by_role("button", name="− cheese vector").click()
+    for _ in range(3):  # both ask at the same time
+        explorer(page, "explorer.undo()")
+        explorer(other, "explorer.undo()")
+        explorer(page, "explorer.redo()")
+        explorer(other, "explorer.redo()")
+    settle(page)
+    settle(other)
+    assert same_maze(shown_level(page), moved)
+    assert_field(page, "before", policy, moved)
+    assert explorer(page, "explorer.state.edits.length") == 0
+    assert same_maze(shown_level(other), level)
+    assert_field(other, "after", edited(policy, Add(Cheese(), -1.0)), level)
+    other.close()
+
+
+def test_the_page_finds_a_server_that_comes_back(browser: Browser, policy: ImpalaPolicy) -> None:
+    loop, session = asyncio.new_event_loop(), Session(POLICY, SEED)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = Server(session)
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result()
+    port, page = server.port, browser.new_page()
+    page.goto(server.address)
+    settle(page)
+    asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
+    expect(page.get_by_role("alert").filter(has_text="No connection")).to_be_visible()
+    level = Level.from_seed(SEED)
+    (x, y) = level.cheeses[0]
+    explorer(page, "explorer.setCheese(argument)", [x - 1, y])  # what is asked meanwhile is asked again
+    server = Server(session)
+    asyncio.run_coroutine_threadsafe(server.start(port), loop).result()
+    expect(page.get_by_role("alert").filter(has_text="No connection")).to_be_hidden()
+    settle(page)
+    assert_field(page, "before", policy, shown_level(page))
+    page.close()
+    asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
 
 def test_the_address_holds_everything(page: Page, policy: ImpalaPolicy) -> None:
