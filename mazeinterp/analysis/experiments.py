@@ -19,6 +19,7 @@ from ..edits.edits import Edit, EditedPolicy, Network, edited
 from ..edits.recipes import Cheese, TopRight, controls_of
 from ..edits.recording import DEFAULT_LAYER
 from ..edits.registry import format_edit
+from ..edits.sharing import shared_passes
 from ..edits.steering import Add, Project
 from ..edits.vectors import Recipe
 from ..maze.levels import Levels, LevelsLike
@@ -250,20 +251,29 @@ class _Experiment:
         """A chunk's rows, condition by condition."""
         name, first = chunk
         part = self.sets[name][first : first + _LEVELS_IN_CHUNK]
-        exact = max(0, min(len(part), self.exact[name] - first))
+        blank = part.without_cheese()
+        shown = {key: part if condition.sees_cheese else blank for key, condition in self.conditions.items()}
+        outcomes: dict[str, list[pd.DataFrame]] = {key: [] for key in self.conditions}
+        for i in range(max(0, min(len(part), self.exact[name] - first))):
+            with shared_passes():
+                for key, condition in self.conditions.items():
+                    of_level = self._outcomes(condition.policy, part[i : i + 1], shown[key][i : i + 1])
+                    outcomes[key].append(of_level.assign(level=i))
+        decides = name == TEST and decision_squares(part).found.any()
         frames = []
-        for condition_name, condition in self.conditions.items():
-            shown = part if condition.sees_cheese else part.without_cheese()
-            rows = pd.DataFrame(level_columns(part, np.arange(len(part))))
-            if name == TEST and decision_squares(part).found.any():
-                rows = rows.merge(decide(condition.policy, part, shown)[["level", *DECISION]], how="left")
-            if exact:
-                rows = rows.merge(self._outcomes(condition.policy, part[:exact], shown[:exact]), how="left")
-            rows = rows.reindex(columns=["level", "seed", "maze_dim", *MEASURES]).astype(dict.fromkeys(MEASURES, float))
-            rows["level"] += first
-            rows.insert(0, "condition", condition_name)
-            rows.insert(1, "set", name)
-            frames.append(rows)
+        with shared_passes():
+            for key, condition in self.conditions.items():
+                rows = pd.DataFrame(level_columns(part, np.arange(len(part))))
+                if decides:
+                    rows = rows.merge(decide(condition.policy, part, shown[key])[["level", *DECISION]], how="left")
+                if outcomes[key]:
+                    rows = rows.merge(pd.concat(outcomes[key]), how="left")
+                rows = rows.reindex(columns=["level", "seed", "maze_dim", *MEASURES])
+                rows = rows.astype(dict.fromkeys(MEASURES, float))
+                rows["level"] += first
+                rows.insert(0, "condition", key)
+                rows.insert(1, "set", name)
+                frames.append(rows)
         return pd.concat(frames, ignore_index=True)
 
     def _outcomes(self, policy: Policy, levels: Levels, shown: Levels) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from .parameters import Parameter, Range
 from .recipes import Another, Cheese, Matched, Random, Run, Shuffled, TopRight, Translated, controls_of
 from .recording import DEFAULT_LAYER, TappedPolicy, record
 from .registry import Entry, find_vector, format_edit, list_edits, list_vectors, parse_edit, register
+from .sharing import shared_passes
 from .steering import Add, Project
 from .vectors import (
     Recipe,
@@ -63,6 +64,7 @@ __all__ = [
     "parse_edit",
     "record",
     "register",
+    "shared_passes",
     "squares_of",
     "top_right_vector",
 ]

@@ -26,6 +26,7 @@ from .adapter import AdaptedModule
 from .parameters import check_value, parameters
 from .recording import check_layer
 from .registry import check_class, format_edit
+from .sharing import run_shared
 from .vectors import Recipe, SteeringVector
 
 Network = ImpalaPolicy | AdaptedModule
@@ -233,7 +234,11 @@ class EditedPolicy:
                     reached.add(name)
             return activation if tap is None else tap(name, activation)
 
-        output = self.base(obs, tap=edit_and_tap, levels=batch, rows=places)
+        if tap is None and isinstance(self.base, ImpalaPolicy) and self.edits:
+            first = min((edit.layer for edit in self.edits), key=self.base.layers.index)
+            output = run_shared(self.base, obs, first, edit_and_tap, _stamp(self.base))
+        else:
+            output = self.base(obs, tap=edit_and_tap, levels=batch, rows=places)
         for edit in self.edits:
             if edit.layer not in reached:
                 raise ValueError(f"{format_edit(edit)} did nothing: {edit.layer!r} gave no tensor in this pass")
@@ -318,10 +323,10 @@ def _cache_of(policy: Network) -> _Cache:
         return _caches.setdefault(policy, _Cache())
 
 
-def _stamp(policy: Network) -> object:
+def _stamp(policy: Network) -> Hashable:
     """Changes whenever weights do: torch counts the writes to a tensor (outside inference mode)."""
     tensors = chain(policy.parameters(), policy.buffers())
-    versions = [(tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in tensors]
+    versions = tuple((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)
     return versions, policy.training, getattr(policy, "precision", None)
 
 

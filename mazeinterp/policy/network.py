@@ -202,7 +202,7 @@ class ImpalaPolicy(nn.Module):
         """
         return self._run(_images(obs, self.device), tap)
 
-    def resume(self, activation: Tensor, layer: str) -> PolicyOutput:
+    def resume(self, activation: Tensor, layer: str, *, tap: Tap | None = None) -> PolicyOutput:
         """Runs the network from a layer's activation on, as `forward` goes on from there.
 
         Many edits of one layer share all that comes before it: record the activation once (`mazeinterp.edits.record`),
@@ -212,6 +212,7 @@ class ImpalaPolicy(nn.Module):
             activation: float [n, …], the layer's, on any device.
             layer: its name. Not one within a residual block (relu1 to conv2), beside which the block's input is needed
                 too, nor a head.
+            tap: called with every intermediate after it, as in `forward`.
 
         Returns:
             Logits float32 [n, actions] and value float32 [n], on the policy's device.
@@ -222,7 +223,7 @@ class ImpalaPolicy(nn.Module):
         if check_layer(layer) not in _ALONE:
             raise ValueError(f"{layer!r} alone does not tell what follows; resume from one of {', '.join(_ALONE)}")
         layout = torch.channels_last if activation.ndim == 4 else torch.contiguous_format
-        return self._run(activation.to(self.device, memory_format=layout), None, layer)
+        return self._run(activation.to(self.device, memory_format=layout), tap, layer)
 
     def _run(self, x: Tensor, tap: Tap | None, computed: str | None = None) -> PolicyOutput:
         """The layers in their order, on images, or after `computed` on its activation."""
@@ -274,6 +275,16 @@ class ImpalaPolicy(nn.Module):
             float32 [n, 5], probabilities of left, right, up, down, stay.
         """
         return move_probabilities(self(obs, levels=levels, rows=rows).logits)
+
+
+def resumable(layer: str) -> str | None:
+    """The last layer, up to a given one, that `ImpalaPolicy.resume` can go on from; None if there is none.
+
+    >>> resumable("embedder.block2.res2.conv1_out")
+    'embedder.block2.res1.resadd_out'
+    """
+    before = LAYERS[: LAYERS.index(layer) + 1]
+    return next((name for name in reversed(before) if name in _ALONE), None)
 
 
 def move_probabilities(logits: Tensor) -> Tensor:
