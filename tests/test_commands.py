@@ -329,6 +329,17 @@ def test_evaluate_writes_a_table_and_a_figure(call: Call, network: ImpalaPolicy)
     assert record["hash"] == network.hash
 
 
+def test_evaluate_compares_two_networks_level_by_level(call: Call) -> None:
+    said = call("evaluate", "fresh", "--against", "rand_region_5", "--levels", "6", "--exact-levels", "0")
+    summary, _ = picture(said)
+    assert {"fresh", "rand_region_5"} < set(summary["policy"])
+    compared = pd.DataFrame(said["tables"]["compared"])
+    for row in compared[compared["from_dim"] == compared["from_dim"].min()].itertuples():
+        part = summary[(summary["levels"] == row.levels) & (summary["choice"] == row.choice)]
+        whole = part[(part["measure"] == "success") & (part["n"] == row.n)].set_index("policy")["estimate"]
+        assert row.estimate == pytest.approx(whole["fresh"].iloc[0] - whole["rand_region_5"].iloc[0])
+
+
 def test_train_makes_a_loadable_network_and_goes_on(call: Call, tmp_path: Path) -> None:
     said = call_train(call)
     first = load_policy(tmp_path / "runs" / "tiny")

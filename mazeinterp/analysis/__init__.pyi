@@ -15,7 +15,15 @@ from .channels import (
 from .comparisons import compare_conditions, readable, removal
 from .confirmation import ablate_channels, ablation_conditions, confirm
 from .decisions import decide
-from .evaluation import evaluate, evaluate_tables, goal_misgeneralisation, held_out, summarise
+from .evaluation import (
+    compare_success,
+    evaluate,
+    evaluate_beside_baselines,
+    evaluate_tables,
+    goal_misgeneralisation,
+    held_out,
+    summarise,
+)
 from .experiments import Condition, edit_conditions, run_experiment, steering_conditions
 from .fields import VectorField, arrow_change, compare_fields, path_probabilities, total_variation, vector_field
 from .minimal_pairs import MinimalPairs, compare_pairs, make_pairs, measure_pairs
@@ -86,12 +94,14 @@ __all__ = [
     "compare_policies",
     "compare_retargeting",
     "compare_scrubbing",
+    "compare_success",
     "composition",
     "confirm",
     "decide",
     "donor_states",
     "edit_conditions",
     "evaluate",
+    "evaluate_beside_baselines",
     "evaluate_tables",
     "exact_outcomes",
     "find_cheese_channels",

@@ -21,7 +21,7 @@ from ..policy.network import ImpalaPolicy, Policy
 from .baselines import random_walk, shortest_path_mouse
 from .decisions import decide
 from .outcomes import exact_outcomes, play, sample_episodes
-from .statistics import Estimate, bootstrap_mean, compare_policies, quantile, wilson
+from .statistics import Estimate, bootstrap_mean, compare_policies, paired_difference, quantile, wilson
 from .table import PolicyTable, tables
 
 REPORTING_SEEDS = 500_000
@@ -104,32 +104,65 @@ def evaluate_tables(tables: Iterable[PolicyTable], *, seed: int = 0) -> pd.DataF
     return pd.concat(frames, ignore_index=True)
 
 
-def evaluate_beside_baselines(policy: ImpalaPolicy, n: int, *, exact_levels: int = 300, seed: int = 0) -> pd.DataFrame:
+def evaluate_beside_baselines(
+    policy: ImpalaPolicy, n: int, *, against: ImpalaPolicy | None = None, exact_levels: int = 300, seed: int = 0
+) -> pd.DataFrame:
     """Evaluates a network beside a random walk and the shortest path, as it was trained and with the cheese anywhere.
 
     Args:
         policy: the network; its `recipe` says where the cheese lay in training.
         n: number of held-out levels of each distribution.
+        against: another network to evaluate on the same levels; `compare_success` compares the two.
         exact_levels: of those, how many have the network's exact outcomes; the baselines' are exact everywhere.
         seed: any integer, of the sampled episodes.
 
     Returns:
         The rows of `evaluate` with two columns more: levels, "as in training" or "cheese anywhere" (the former is left
-        out where they are the same, or the recipe does not tell); and policy, its name, "random walk" or
-        "shortest path".
+        out where they are the same, or the recipe does not tell); and policy, its name, the other network's,
+        "random walk" or "shortest path".
+
+    Raises:
+        ValueError: if the two networks have one name.
     """
+    networks = {str(each.name or "policy"): each for each in (policy, against) if each is not None}
+    if against is not None and len(networks) < 2:
+        raise ValueError(f"both networks are called {against.name!r}; give another to compare with")
     region = policy.recipe.get("cheese_region")
     distributions = ({} if region is None else {"as in training": region}) | {"cheese anywhere": None}
     frames = []
-    for name, cheese_region in distributions.items():
+    for distribution, cheese_region in distributions.items():
         levels = held_out(n, cheese_region=cheese_region)
         results = {
-            policy.name or "policy": evaluate(policy, levels, exact_levels=exact_levels, seed=seed),
+            name: evaluate(network, levels, exact_levels=exact_levels, seed=seed) for name, network in networks.items()
+        } | {
             "random walk": evaluate_tables(random_walk(levels), seed=seed),
             "shortest path": evaluate_tables(shortest_path_mouse(levels), seed=seed),
         }
-        frames += [frame.assign(levels=name, policy=who) for who, frame in results.items()]
+        frames += [frame.assign(levels=distribution, policy=who) for who, frame in results.items()]
     return pd.concat(frames, ignore_index=True)
+
+
+def compare_success(results: pd.DataFrame, policy: str, against: str, *, seed: int = 0) -> pd.DataFrame:
+    """Whether one network succeeds as often as another, paired level by level.
+
+    Args:
+        results: rows of `evaluate_beside_baselines` with both.
+        policy: name of the one.
+        against: name of the other.
+        seed: of the resampling.
+
+    Returns:
+        A row for each distribution of levels, choice and range of sizes (all, and large ones): levels, choice,
+        from_dim, and the columns of a `Comparison` of success, policy − against.
+    """
+    rows = []
+    for (levels, choice), part in results.groupby(["levels", "choice"], sort=False):
+        for low in (int(part["maze_dim"].min()), LARGE_DIM):
+            found = part[part["maze_dim"] >= low].pivot(index="level", columns="policy", values="found")
+            if len(found) > 1:
+                compared = paired_difference(found[policy].to_numpy(bool), found[against].to_numpy(bool), seed=seed)
+                rows.append({"levels": levels, "choice": choice, "from_dim": low} | compared._asdict())
+    return pd.DataFrame(rows)
 
 
 def summarise(results: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
