@@ -159,7 +159,7 @@ def test_a_stack_of_edits(page: Page, policy: ImpalaPolicy) -> None:
     page.get_by_role("button", name="+ top-right vector").click()
     page.get_by_label("An edit to add").select_option("scale")
     page.get_by_role("button", name="Add", exact=True).click()
-    last = page.locator(".mi-card").last
+    last = page.locator(".mi-card").nth(2)  # cards come with the next frame: `last` may be an older one
     last.locator("summary").click()
     last.get_by_label("positive", exact=True).fill("0.5")
     last.get_by_label("positive", exact=True).press("Enter")
@@ -202,7 +202,7 @@ def test_edits_are_dragged_into_another_order(page: Page, policy: ImpalaPolicy) 
     page.get_by_role("button", name="− cheese vector").click()
     page.get_by_label("An edit to add").select_option("scale")
     page.get_by_role("button", name="Add", exact=True).click()
-    last = page.locator(".mi-card").last
+    last = page.locator(".mi-card").nth(1)
     last.locator("summary").click()
     last.get_by_label("positive", exact=True).fill("0.25")
     last.get_by_label("positive", exact=True).press("Enter")
@@ -226,7 +226,7 @@ def test_a_square_for_an_edit_is_picked_in_the_maze(page: Page, policy: ImpalaPo
     level, target = Level.from_seed(SEED), Level.from_seed(SEED).cheeses[0]
     page.get_by_label("An edit to add").select_option("clamp")
     page.get_by_role("button", name="Add", exact=True).click()
-    card = page.locator(".mi-card").last
+    card = page.locator(".mi-card")
     pick = card.get_by_label("Pick at in the maze")
     if not pick.is_visible():
         card.locator("summary").click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import threading
@@ -84,8 +85,10 @@ class Worker:
         self._tabs: deque[Tab] = deque()
         self._change = threading.Condition()
         self._stopping = False
-        # A daemon, so that a notebook's kernel ends without being told; servers call `stop`, widgets `end`.
+        # A daemon, so that a notebook's kernel ends without being told; servers call `stop`, widgets `end`. One that
+        # is still inside PyTorch when Python ends would abort the process, so Python waits for its step.
         self._thread = threading.Thread(target=self._run, name="mazeinterp explorer", daemon=True)
+        atexit.register(self.stop)
         self._thread.start()
 
     def open(self, send: Send) -> Tab:
@@ -126,10 +129,11 @@ class Worker:
     def _run(self) -> None:
         try:
             self.session.warm_up()
-        except Exception:
-            _log.exception("the explorer's first run failed")
+        except Exception:  # a request meets it again, and says so; a process that ends at once stops it as well
+            _log.debug("the explorer's first run failed", exc_info=True)
         while (found := self._next()) is not None:
             self._step(*found)
+        atexit.unregister(self.stop)
 
     def _next(self) -> tuple[Tab, _Job] | None:
         """The next tab in turn that has something to do, and its most urgent job; None when it is time to stop."""
