@@ -64,7 +64,9 @@ def main() -> None:
         sys.stdout = None  # so that nothing is flushed into it at the end
         sys.exit(1)
     except (ValueError, OSError) as error:
-        print(f"mazeinterp: {error}", file=sys.stderr)
+        # The system's own errors come with a number that tells people nothing.
+        plain = isinstance(error, OSError) and error.errno is not None and error.filename is not None
+        print(f"mazeinterp: {f'{error.filename}: {error.strerror}' if plain else error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("mazeinterp: stopped", file=sys.stderr)

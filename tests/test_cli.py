@@ -214,6 +214,14 @@ def test_an_unwritable_folder_is_told_before_any_work(
     assert "is a file" in error
 
 
+def test_the_systems_own_errors_come_without_numbers(run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SystemExit) as end:
+        run("reproduce", "adding", "--quick", "--out", "file/folder")
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "mazeinterp: file/folder/reproduction_rand_region_5_quick: Not a directory\n"
+
+
 def test_a_user_who_stops_it_is_not_shown_where(run, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     def stopped(**_: object) -> None:
         raise KeyboardInterrupt

@@ -289,6 +289,8 @@ def test_wrong_use_leaves_the_environment_as_it_was(backend: str, given: bool) -
     for both in (envs, twin):
         with pytest.raises(gymnasium.error.ResetNeeded):
             both.step([STAY] * 3)
+        with pytest.raises(gymnasium.error.ResetNeeded):
+            both.observe()
         both.reset(seed=0)
         play(both, 20)
     for arguments in ({"num_envs": 2, "mode": "easy"}, {"num_envs": 3, "mode": "hard"}):

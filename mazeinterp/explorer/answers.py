@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import torch
@@ -26,7 +27,11 @@ def threads() -> ThreadPoolExecutor:
     a core at the same time.
     """
     count = torch.get_num_threads()
-    return ThreadPoolExecutor(count, "mazeinterp explorer pass", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(count, "mazeinterp explorer pass", initializer=torch.set_num_threads, initargs=(1,))
+    all_there = Barrier(count)
+    list(pool.map(lambda _: all_there.wait(), range(count)))
+    torch.set_num_threads(count)  # what a thread sets for itself is also what threads of others would begin with
+    return pool
 
 
 class Answers:

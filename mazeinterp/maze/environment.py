@@ -272,8 +272,7 @@ class MazeVectorEnv(gymnasium.vector.VectorEnv):
             ValueError: for actions of a wrong shape, type or range; nothing moves then.
             gymnasium.error.ResetNeeded: before the first reset.
         """
-        if not self._begun:
-            raise gymnasium.error.ResetNeeded("call reset() before the first step()")
+        self._check_begun("step")
         found, late = self._play(self._checked_actions(actions))
         done = np.flatnonzero(found | late)
         reward = np.where(found, REWARD, 0.0)
@@ -349,8 +348,17 @@ class MazeVectorEnv(gymnasium.vector.VectorEnv):
         self._draw(self._all)
 
     def observe(self) -> NDArray[np.uint8]:
-        """The present observations: uint8 [n, 64, 64, 3], a new array."""
+        """The present observations: uint8 [n, 64, 64, 3], a new array.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        self._check_begun("observe")
         return self._picture_of(self._all)
+
+    def _check_begun(self, method: str) -> None:
+        if not self._begun:
+            raise gymnasium.error.ResetNeeded(f"call reset() before the first {method}()")
 
     # What a backend does in its own way
 

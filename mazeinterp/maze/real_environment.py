@@ -88,7 +88,12 @@ class RealMazeVectorEnv(MazeVectorEnv):
         return found, late
 
     def observe(self) -> NDArray[np.uint8]:
-        """The present observations, drawn by the real library: uint8 [n, 64, 64, 3], a new array."""
+        """The present observations, drawn by the real library: uint8 [n, 64, 64, 3], a new array.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        self._check_begun("observe")
         return self._game.observe()[1]
 
     def get_state(self) -> RealState:

@@ -68,6 +68,14 @@ def coefficients(policy: ImpalaPolicy, settings: Settings) -> Result:
             if coefficient in (-0.5, -1.0, -2.0)
         ),
     ]
+    largest = max(settings.sizes.coefficients)
+    claims += [
+        observation(
+            f"Pushed as far as {largest:g} times the top-right vector: P({goal} | decision square) changes by",
+            _of(sweep, measure, "difference", vector=text, coefficient=largest),
+        )
+        for goal, measure in (("corner", CORNER), ("cheese", CHEESE))
+    ]
     figure, axes = plt.subplots(1, 2, figsize=(12.4, 4.6), layout="constrained")
     for ax, measure, title in zip(axes, (CHEESE, CORNER), (f"The cheese: {policy.name}", "The corner"), strict=True):
         plot_dose_response(sweep, ax, measure=measure, title=title)
