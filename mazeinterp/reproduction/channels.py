@@ -397,8 +397,8 @@ ITEMS = (
     Item(
         "attribution",
         "The channels, by attribution",
-        "Not published. Captum's layer integrated gradients and conductance share out, among the channels, what the "
-        "cheese adds to the decision; beside it stands what ablating each channel alone takes away.",
+        "Nothing was published of it. Captum's layer integrated gradients and conductance share out, among the "
+        "channels, what the cheese adds to the decision; beside it stands what ablating each channel alone takes away.",
         (),
         attribution,
     ),
