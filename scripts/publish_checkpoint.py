@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import tyro
 
-from mazeinterp.analysis.evaluation import evaluate_beside_baselines, readable_summary, summarise
+from mazeinterp.analysis.evaluation import compare_success, evaluate_beside_baselines, readable_summary, summarise
 from mazeinterp.plots.curves import plot_training
 from mazeinterp.plots.evaluation import plot_success
 from mazeinterp.plots.files import save_figure
@@ -25,8 +25,8 @@ from mazeinterp.policy.network import ImpalaPolicy
 
 CARD = """# {name}
 
-An IMPALA policy for procgen's maze, width {width} ({parameters:,} parameters), trained with the cheese {region}.
-{note}
+An IMPALA policy for procgen's maze, width {width} ({parameters:,} parameters), trained with the cheese {region}.{note}
+
     policy = load_policy("{name}")
 
 ## Recipe
@@ -46,7 +46,7 @@ Hardware: {hardware}. Wall time: {hours:.1f} hours.
 
 On {levels:,} held-out levels (seeds from 0) of each distribution, one sampled and one greedy episode a level, 500 steps
 at most; estimates with 95% intervals. P(cheese) and P(corner first) are exact, on the first {exact} of them.
-Made by `mazeinterp evaluate {name} --levels {levels} --exact-levels {exact}`.
+Made by `mazeinterp evaluate {name}{options} --levels {levels} --exact-levels {exact}`.
 
 {evaluation}
 
@@ -72,6 +72,7 @@ def publish(
     hardware: str,
     name: str | None = None,
     note: str = "",
+    against: str | None = None,
     levels: int = 10_000,
     exact_levels: int = 500,
     history: bool = False,
@@ -84,6 +85,7 @@ def publish(
         hardware: what it was trained on, for the card.
         name: the checkpoint's name; by default the folder's.
         note: a paragraph for the card's top.
+        against: another network to put through the same, compared level by level.
         levels: held-out levels of each distribution.
         exact_levels: of those, how many have exact outcomes.
         history: whether to publish the run's snapshots too, in `history/`.
@@ -98,7 +100,8 @@ def publish(
     if history:
         shutil.copytree(run / "history", target / "history", dirs_exist_ok=True)
     _draw_curves(run, target, policy)
-    results = evaluate_beside_baselines(policy, levels, exact_levels=exact_levels)
+    other = None if against is None else load_policy(against)
+    results = evaluate_beside_baselines(policy, levels, against=other, exact_levels=exact_levels)
     summary = summarise(results, by=["levels", "policy"])
     distributions = list(dict.fromkeys(summary["levels"]))
     figure, axes = plt.subplots(
@@ -112,6 +115,10 @@ def publish(
     own = summary["policy"] == policy.name
     measures = ["success", "excess_steps_median", "excess_steps_p90", "p_cheese", "p_corner_first"]
     shown = summary[(own | (summary["choice"] == "sampled")) & summary["measure"].isin(measures)]
+    evaluation = readable_summary(shown).to_markdown(index=False)
+    if against is not None:
+        compared = compare_success(results, policy.name, against)
+        evaluation += f"\n\nSuccess, {policy.name} − {against}, paired by level:\n\n{compared.to_markdown(index=False)}"
     recipe = policy.recipe
     region = recipe.get("cheese_region")
     aside = ("recipe", "step", "seconds")
@@ -120,7 +127,7 @@ def publish(
         width=policy.width,
         parameters=sum(parameter.numel() for parameter in policy.parameters()),
         region="anywhere" if region is None else f"in the top-right {region} × {region} cells",
-        note=f"\n{note}\n" if note else "",
+        note=f"\n\n{note}" if note else "",
         method="Imitation of the shortest path" if recipe["recipe"] == "ImitationConfig" else "PPO",
         recipe="\n".join(f"| {key} | {value} |" for key, value in recipe.items() if key not in aside),
         cheese_region=region,
@@ -128,7 +135,8 @@ def publish(
         hours=recipe["seconds"] / 3600,
         levels=levels,
         exact=exact_levels,
-        evaluation=readable_summary(shown).to_markdown(index=False),
+        options=f" --against {against}" if against is not None else "",
+        evaluation=evaluation,
         limits=LIMITS,
     )
     (target / "README.md").write_text(card)
