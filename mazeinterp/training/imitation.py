@@ -48,8 +48,8 @@ class ImitationConfig:
         own_from: share of the run at which those begin; the chance rises from there until twice as far.
         expert_share: chance that a walk takes the expert's step, not the policy's, which frees it where it is stuck.
         path_share: of the other states, the share on the way from start to cheese; the rest is uniform over squares.
-        walkers: mazes in which the policy walks. In a short run or a last stage take fewer, such as 256: each then walks
-            far enough to meet the places where the policy is stuck, which are what is left to learn.
+        walkers: mazes in which the policy walks. In a short run or a last stage take fewer, such as 256: each then
+            walks far enough to meet the places where the policy is stuck, which are what is left to learn.
         value_weight: weight of the value's squared error, in units of reward², beside the moves' cross-entropy.
         discount: discount of the value, a step.
         gradient_norm: largest norm of an update's gradient.
