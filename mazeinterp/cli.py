@@ -65,8 +65,11 @@ def main() -> None:
         sys.exit(1)
     except (ValueError, OSError) as error:
         # The system's own errors come with a number that tells people nothing.
-        plain = isinstance(error, OSError) and error.errno is not None and error.filename is not None
-        print(f"mazeinterp: {f'{error.filename}: {error.strerror}' if plain else error}", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+            message = f"{error.filename}: {error.strerror}"
+        else:
+            message = str(error)
+        print(f"mazeinterp: {message}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("mazeinterp: stopped", file=sys.stderr)
