@@ -116,9 +116,9 @@ def publish(
     measures = ["success", "excess_steps_median", "excess_steps_p90", "p_cheese", "p_corner_first"]
     shown = summary[(own | (summary["choice"] == "sampled")) & summary["measure"].isin(measures)]
     evaluation = readable_summary(shown).to_markdown(index=False)
-    if against is not None:
-        compared = compare_success(results, policy.name, against)
-        evaluation += f"\n\nSuccess, {policy.name} − {against}, paired by level:\n\n{compared.to_markdown(index=False)}"
+    if other is not None:  # by its name, where `against` may be a path
+        compared = compare_success(results, policy.name, str(other.name)).to_markdown(index=False)
+        evaluation += f"\n\nSuccess, {policy.name} − {other.name}, paired by level:\n\n{compared}"
     recipe = policy.recipe
     region = recipe.get("cheese_region")
     aside = ("recipe", "step", "seconds")

@@ -412,4 +412,5 @@ def test_widget_answers_like_the_page(session: Session) -> None:
 def test_a_process_with_a_widget_ends(closing: str) -> None:
     """As it ends, Python closes widgets once more, at a time when no thread can be started or waited for."""
     code = f"from mazeinterp.explorer import Explorer\nexplorer = Explorer()\n{closing}"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr

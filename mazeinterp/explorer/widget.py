@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -55,8 +54,7 @@ class Explorer(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Ends the widget and its thread."""
-        # As a kernel ends, widgets are closed one by one; their threads end with it, and hold no lock that can be had.
-        if self._worker is not None and not sys.is_finalizing():
+        if self._worker is not None:
             self._tab.close()
             self._worker.end()
         super().close()
