@@ -87,6 +87,8 @@ class Server:
 
     async def stop(self) -> None:
         """Says goodbye to the tabs, and leaves nothing running."""
+        if self._worker is not None:
+            self._worker.end()
         for socket in list(self._sockets):
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(socket.close(code=WSCloseCode.GOING_AWAY, message=b"the explorer has ended"), 1)
@@ -142,15 +144,15 @@ class Server:
         def put(text: str) -> None:
             try:
                 outbox.put_nowait(text)
-            except asyncio.QueueFull:  # the page reads nothing any more: it will have to come again
+            except asyncio.QueueFull:  # it sends nonsense and reads nothing of what is said to it
                 loop.create_task(socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"the page does not read"))
 
         def send(text: str) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: so is the tab
                 loop.call_soon_threadsafe(put, text)
 
-        tab = self._worker.open(send)
-        post = asyncio.create_task(self._post(socket, outbox))
+        tab = self._worker.open(send, confirms=True)
+        post = asyncio.create_task(self._post(socket, outbox, tab))
         try:
             await self._read(socket, tab)
         finally:
@@ -165,10 +167,11 @@ class Server:
                 tab.submit(message.data)
                 await asyncio.sleep(0)  # a flood must not keep the loop from everything else
 
-    async def _post(self, socket: web.WebSocketResponse, outbox: asyncio.Queue[str]) -> None:
+    async def _post(self, socket: web.WebSocketResponse, outbox: asyncio.Queue[str], tab: Tab) -> None:
         with contextlib.suppress(ConnectionError):
             while True:
                 await socket.send_str(await outbox.get())
+                tab.sent()
 
 
 def announce(text: str) -> None:

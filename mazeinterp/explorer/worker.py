@@ -18,6 +18,7 @@ REQUESTS_A_SECOND = 500
 """Requests that a tab may send in the long run; a drag of the mouse sends some 300."""
 
 _BURST = 1000
+_UNDERWAY = 64
 
 Send = Callable[[str], None]
 
@@ -36,9 +37,10 @@ class Tab:
     Made by `Worker.open`.
     """
 
-    def __init__(self, worker: Worker, send: Send) -> None:
+    def __init__(self, worker: Worker, send: Send, confirms: bool) -> None:
         self._worker = worker
         self._send = send
+        self._confirms, self._underway = confirms, 0
         self._jobs: dict[str, _Job] = {}
         self._allowed, self._counted, self._scolded = float(_BURST), time.monotonic(), -1.0
         self._closed = False
@@ -63,6 +65,12 @@ class Tab:
         except RequestError as error:
             self._reply({"id": _id_in(text), "kind": None, "done": True, "error": str(error)})
 
+    def sent(self) -> None:
+        """Says that a reply has left: a page that reads slowly gets its next answers when it has read."""
+        with self._worker._change:
+            self._underway -= 1
+            self._worker._change.notify()
+
     def close(self) -> None:
         """Drops what waits, and sends nothing from now on."""
         self._closed = True
@@ -70,6 +78,9 @@ class Tab:
 
     def _reply(self, message: dict[str, object]) -> None:
         if not self._closed:
+            if self._confirms:
+                with self._worker._change:
+                    self._underway += 1
             self._send(write(message))
 
 
@@ -91,13 +102,14 @@ class Worker:
         atexit.register(self.stop)
         self._thread.start()
 
-    def open(self, send: Send) -> Tab:
+    def open(self, send: Send, *, confirms: bool = False) -> Tab:
         """A new tab.
 
         Args:
             send: takes each reply as text, from any thread, without waiting.
+            confirms: `Tab.sent` will be called for each reply; while 64 of them have not left, no job of it is run.
         """
-        tab = Tab(self, send)
+        tab = Tab(self, send, confirms)
         with self._change:
             self._tabs.append(tab)
         return tab
@@ -142,7 +154,7 @@ class Worker:
                 for _ in range(len(self._tabs)):
                     tab = self._tabs[0]
                     self._tabs.rotate(-1)
-                    if tab._jobs:
+                    if tab._jobs and tab._underway < _UNDERWAY:
                         return tab, tab._jobs[min(tab._jobs, key=KINDS.index)]
                 self._change.wait()
             return None
