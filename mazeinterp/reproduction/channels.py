@@ -322,7 +322,7 @@ def scrubbing(policy: ImpalaPolicy, settings: Settings) -> Result:
     results = scrub(
         policy,
         members,
-        held_out(settings.sizes.channel_levels),
+        held_out(settings.sizes.scrubbing_levels),
         seed=settings.seed,
         workers=settings.workers,
         folder=settings.cache,

@@ -31,7 +31,9 @@ class Sizes:
         family_levels: levels on which the networks of the family are compared exactly.
         field_levels: levels whose whole vector fields are compared.
         probing_levels: levels that channels are found on, and as many that they are reported on.
-        channel_levels: levels in which channels are ablated, clamped and resampled.
+        channel_levels: levels in which channels are ablated and clamped.
+        scrubbing_levels: levels in which channels are resampled; the fifth of them with mazes of side 3 or 5, which
+            repeat, does not count.
         random_sets: random sets of channels that the found one is compared with.
         targets: squares of each level that channels are clamped at.
         behaviour_levels: levels of the regressions; about half of them have a decision square and count.
@@ -52,6 +54,7 @@ class Sizes:
     field_levels: int
     probing_levels: int
     channel_levels: int
+    scrubbing_levels: int
     random_sets: int
     targets: int
     behaviour_levels: int
@@ -73,6 +76,7 @@ FULL = Sizes(
     field_levels=100,
     probing_levels=256,
     channel_levels=120,
+    scrubbing_levels=140,
     random_sets=1000,
     targets=12,
     behaviour_levels=10_000,
@@ -95,6 +99,7 @@ QUICK = Sizes(
     field_levels=30,
     probing_levels=64,
     channel_levels=24,
+    scrubbing_levels=24,
     random_sets=100,
     targets=6,
     behaviour_levels=1500,
