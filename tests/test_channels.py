@@ -351,7 +351,8 @@ def test_two_sets_of_levels_find_the_same() -> None:
 
 def test_a_read_out_weighs_channels() -> None:
     policy = Planted(("mouse", "-cheese", "noise"), noise=0.1)
-    readout = fit_readout(policy, [0, 1], LEVELS, "maps")
+    readout = fit_readout(policy, [0, 1], LEVELS, "maps", reach=0)
+    assert readout.weights.shape == (2, 1, 1)
     assert readout.weights[1] < 0
     assert abs(readout.weights[0]) < abs(readout.weights[1]) / 3
     located = readout.locate(policy, REPORTING)
@@ -363,9 +364,23 @@ def test_a_read_out_weighs_channels() -> None:
     assert readout_accuracy(readout.locate(blind, REPORTING)).estimate < 0.2
 
 
+def test_a_read_out_looks_at_the_cells_around() -> None:
+    policy = Planted(("beside",), noise=0.1)
+    near = fit_readout(policy, [0], LEVELS, "maps", reach=2)
+    assert np.unravel_index(near.weights.argmax(), near.weights.shape) == (0, 4, 2)  # two cells below
+    located = near.locate(policy, REPORTING)
+    inside = located["cheese_row"] < 14  # further down, two cells below is outside
+    assert inside.sum() > 50
+    assert (located["error"][inside] == 0).mean() > 0.95  # the noise takes some
+    alone = fit_readout(policy, [0], LEVELS, "maps", reach=0).locate(policy, REPORTING)
+    assert alone["near"][inside].mean() < 0.2
+
+
 def test_a_read_out_of_channels_that_are_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="maps has channels 0 to 0, no 3"):
         fit_readout(Planted(("cheese",)), [3], LEVELS, "maps")
+    with pytest.raises(ValueError, match="reach is -1; 0 reads the cell alone"):
+        fit_readout(Planted(("cheese",)), [0], LEVELS, "maps", reach=-1)
     with pytest.raises(ValueError, match="features has no cells"):
         fit_readout(Planted(("cheese",)), [0], LEVELS, "features")
     with pytest.raises(ValueError, match="level 0 has no cheese"):

@@ -1,7 +1,9 @@
-"""A linear read-out of where the cheese is: one number a cell, from the activations of a few channels in that cell.
+"""A linear read-out of where the cheese is: one number a cell, from what a few channels say in that cell and around it.
 
 The weights are the same for all cells, so the read-out knows nothing of places: it can but weigh what the channels say.
-It is a softmax regression over the cells of a map: P(cheese in cell j) ∝ exp(w · a_j), a_j the activations in cell j.
+It is a softmax regression over the cells of a map: P(cheese in cell j) ∝ exp(w · a_j), a_j the activations in cell j
+and its neighbours. Neighbours matter because one channel peaks on the cheese's left and another below it; but with
+them, channels that no one would call the cheese's tell where it is as well, so random channels belong beside.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ class CheeseReadout:
     Attributes:
         layer: the layer.
         channels: the channels that are read, k of them.
-        weights: float64 [k], per unit of activation.
+        weights: float64 [k, 2 · reach + 1, 2 · reach + 1], per unit of activation, the cell itself in the middle.
     """
 
     layer: str
@@ -60,7 +62,7 @@ class CheeseReadout:
         for first in range(0, len(batch), _BATCH):
             part = batch[first : first + _BATCH]
             maps = channel_maps(policy, part, self.layer, self.channels)
-            scores = np.einsum("ncij,c->nij", maps, self.weights)
+            scores = _scores(torch.from_numpy(maps).double(), torch.from_numpy(self.weights)).numpy()
             placed.append(np.stack(np.divmod(scores.reshape(len(part), -1).argmax(axis=1), maps.shape[3]), axis=1))
             cheese.append(cells_at(part.cheese, maps.shape[2], part.mode))
         cells, targets = np.concatenate(placed), np.concatenate(cheese)
@@ -70,7 +72,9 @@ class CheeseReadout:
         return pd.DataFrame(level_columns(batch, np.arange(len(batch))) | columns)
 
 
-def fit_readout(policy: TappedPolicy, channels: Sequence[int], levels: LevelsLike, layer: str) -> CheeseReadout:
+def fit_readout(
+    policy: TappedPolicy, channels: Sequence[int], levels: LevelsLike, layer: str, *, reach: int = 1
+) -> CheeseReadout:
     """Fits a read-out of some channels.
 
     Args:
@@ -79,12 +83,15 @@ def fit_readout(policy: TappedPolicy, channels: Sequence[int], levels: LevelsLik
         levels: levels to fit on, with one cheese each: those for choosing. Their activations are held in memory:
             4 bytes a level, channel and cell.
         layer: a layer with cells.
+        reach: how many cells each way are read: 0 reads the cell alone. Outside the map there is nothing, 0.
 
     Raises:
-        ValueError: if there is no channel to read or the layer lacks one, or as `CheeseReadout.locate`.
+        ValueError: if reach is negative, no channel is given, the layer lacks one, or as `CheeseReadout.locate`.
     """
     if not channels:
         raise ValueError("there is no channel to read: a network without cheese channels has no such read-out")
+    if reach < 0:
+        raise ValueError(f"reach is {reach}; 0 reads the cell alone, 1 its neighbours too")
     batch = with_one_cheese(levels)
     parts = [batch[first : first + _BATCH] for first in range(0, len(batch), _BATCH)]
     maps = np.concatenate([channel_maps(policy, part, layer, channels) for part in parts])
@@ -92,19 +99,24 @@ def fit_readout(policy: TappedPolicy, channels: Sequence[int], levels: LevelsLik
     scale = np.where(spread > 0, spread, 1.0)
     cells = cells_at(batch.cheese, maps.shape[2], batch.mode)
     target = torch.from_numpy(cells[:, 0] * maps.shape[3] + cells[:, 1])
-    features = torch.from_numpy(maps.reshape(*maps.shape[:2], -1) / scale.astype(np.float32)[:, None])
-    weights = torch.zeros(len(channels), dtype=torch.float32, requires_grad=True)
+    features = torch.from_numpy(maps / scale.astype(np.float32)[:, None, None])
+    weights = torch.zeros(len(channels), 2 * reach + 1, 2 * reach + 1, dtype=torch.float32, requires_grad=True)
     optimiser = torch.optim.LBFGS([weights], max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
-        scores = torch.einsum("ncj,c->nj", features, weights)
+        scores = _scores(features, weights).flatten(1)
         value = torch.nn.functional.cross_entropy(scores, target) + _RIDGE * weights.square().sum()
         value.backward()
         return value
 
     optimiser.step(loss)
-    return CheeseReadout(layer, tuple(channels), weights.detach().numpy().astype(np.float64) / scale)
+    return CheeseReadout(layer, tuple(channels), weights.detach().numpy().astype(np.float64) / scale[:, None, None])
+
+
+def _scores(maps: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """A number for each cell: [n, k, height, width] to [n, height, width]."""
+    return torch.nn.functional.conv2d(maps, weights[None], padding=weights.shape[-1] // 2)[:, 0]
 
 
 def readout_accuracy(located: pd.DataFrame) -> Estimate:
