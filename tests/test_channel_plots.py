@@ -15,7 +15,7 @@ from planted import Planted
 from mazeinterp import Level
 from mazeinterp.edits import cell_of, squares_of
 from mazeinterp.maze import Levels
-from mazeinterp.plots import plot_activations, plot_channel_grid, plot_channel_scores
+from mazeinterp.plots import plot_activations, plot_channel_grid, plot_channel_scores, plot_probes
 
 LEVEL = Level.from_seed(0)
 POLICY = Planted(("cheese", "mouse", "noise"))
@@ -97,3 +97,27 @@ def test_bad_input_is_refused() -> None:
         plot_channel_grid(POLICY, LEVEL, ranking([0.1]), top=0)
     with pytest.raises(ValueError, match="no scores"):
         plot_channel_scores(ranking([]))
+
+
+def test_probes_stand_beside_their_shuffled_labels_and_chance() -> None:
+    rows = [
+        {"layer": layer, "target": target, "probe": probe, "labels": labels, "measure": "auc", "chance": 0.5}
+        | {"estimate": 0.9 if labels == "true" else 0.48, "low": 0.4, "high": 0.95}
+        for layer in ("embedder.block1.conv_out", "embedder.relu3_out")
+        for target in ("cheese", "wall")
+        for probe in ("full", "sparse", "means")
+        for labels in ("true", "shuffled")
+    ]
+    ax = plot_probes(pd.DataFrame(rows), title="Probes", subtitle="planted")
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["cheese, block1.conv", "cheese, relu3", "wall, block1.conv", "wall, relu3"]
+    spots = [(tuple(spot.get_offsets()[0]), tuple(spot.get_facecolor()[0])) for spot in ax.collections]  # type: ignore[index]
+    assert len(spots) == 4 * 3 * 2
+    for (x, _), colour in spots:
+        assert (x == 0.48) == (colour == (1, 1, 1, 1))  # hollow where labels are shuffled
+    ticks = [line for line in ax.lines if line.get_color() == "#23272f"]
+    assert [list(line.get_xdata()) for line in ticks] == [[0.5, 0.5]] * 4
+    with pytest.raises(ValueError, match="chance"):
+        plot_probes(pd.DataFrame(rows).drop(columns="chance"))
+    with pytest.raises(ValueError, match="nonsense"):
+        plot_probes(pd.DataFrame(rows), measure="nonsense")

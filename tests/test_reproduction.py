@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from planted import cheese_network
 
 from mazeinterp.analysis import Estimate, steering_conditions
+from mazeinterp.edits import DEFAULT_LAYER
 from mazeinterp.policy import ImpalaPolicy, load_policy
 from mazeinterp.reproduction import (
     ITEMS,
@@ -405,3 +407,45 @@ def test_a_network_that_learnt_nothing_confirms_nothing(tmp_path: Path) -> None:
         directed = [claim for claim in result.claims if "≤" not in claim.rule and "in [" not in claim.rule]
         assert directed
         assert all(claim.verdict != "holds" for claim in directed)
+
+
+def test_every_channel_is_looked_at_again_on_other_levels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a network whose channel 5 alone passes the cheese on, it is found on both sets of levels."""
+    monkeypatch.setattr("mazeinterp.analysis.channels.map_layers", lambda policy: (DEFAULT_LAYER,))
+    settings = Settings(replace(TINY, probing_levels=24), cache=tmp_path)
+    result = ITEMS["all_channels"].measure(cheese_network(5), settings)
+    plt.close(result.figure)
+    passing, best, again = result.claims
+    assert passing.measured.n == 20 * 32
+    assert passing.rule.endswith("≤ 0.01; undecided: some of it is")
+    assert "resadd_out, 5, tracks the cheese (1 found)" in best.text
+    assert best.measured.estimate > 0.9
+    assert again.text.startswith("Found on other levels too: 5;")
+    assert again.measured.estimate == 1
+    assert "no other seed" in result.notes[0]
+    assert set(result.table["channel"]) == set(range(32))
+
+
+def test_claims_of_probes_are_of_their_tables(policy: ImpalaPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mazeinterp.reproduction.probes._MAPS", (DEFAULT_LAYER,))
+    monkeypatch.setattr("mazeinterp.reproduction.probes._WHOLE", ("embedder.relufc_out",))
+    settings = Settings(replace(TINY, probing_levels=24))
+    result = ITEMS["probes"].measure(policy, settings)
+    assert len(result.claims) == 4 * 3  # what is asked, by kinds of probe
+    places = [claim for claim in result.claims if "places the cheese" in claim.text]
+    rows = result.table.query("target == 'cheese' and measure == 'near' and labels == 'true'")
+    assert [claim.measured.estimate for claim in places] == rows["estimate"].tolist()
+    assert min(claim.measured.estimate for claim in places) > 0.9
+    assert all("chance: 0.0" in claim.text for claim in places)
+    (cosines,) = result.notes
+    assert "cheese" in cosines
+
+    def same(*args: object, **rest: object) -> pd.DataFrame:
+        raise ValueError("all levels for choosing have the same move; give more of them")
+
+    monkeypatch.setattr("mazeinterp.reproduction.probes.THINGS", ("cheese",))
+    monkeypatch.setattr("mazeinterp.reproduction.probes.probe_levels", same)
+    idle = ITEMS["probes"].measure(policy, settings)
+    plt.close("all")
+    assert len(idle.claims) == 3
+    assert "all levels for choosing have the same move" in idle.notes[0]

@@ -9,6 +9,7 @@ from .files import save_figure
 from .intervals import plot_intervals
 from .maze import plot_maze
 from .paths import plot_path_probabilities
+from .probes import plot_probes
 from .retargeting import plot_retargeting_by, plot_retargeting_maps, plot_value_sweep
 from .scrubbing import plot_scrubbing
 from .steering import plot_averages, plot_composition, plot_transfer, plot_translation
@@ -36,6 +37,7 @@ __all__ = [
     "plot_maze",
     "plot_minimal_pairs",
     "plot_path_probabilities",
+    "plot_probes",
     "plot_retargeting_by",
     "plot_retargeting_maps",
     "plot_scrubbing",

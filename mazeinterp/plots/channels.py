@@ -27,6 +27,7 @@ from .style import (
     VERMILION,
     add_legend,
     colour_bar,
+    layer_label,
     need_columns,
     new_axes,
     new_row,
@@ -77,7 +78,7 @@ def plot_activations(
         colours = _draw_map(ax, level, values, Normalize(-reach, reach))
         cheeses = " ".join(map(str, level.cheeses)) or "none"
         set_title(ax, level_name(level), f"cheese {cheeses}, mouse {level.mouse}; {policy.name or 'unnamed network'}")
-        colour_bar(ax, colours, f"activation of channel {channel} of {_short(layer)}")
+        colour_bar(ax, colours, f"activation of channel {channel} of {layer_label(layer)}")
     return panels
 
 
@@ -117,7 +118,7 @@ def plot_channel_grid(
         for spare in made.flat[len(best) :]:
             spare.set_axis_off()
         panels: Sequence[Axes] = list(made.flat[: len(best)])
-        of = f" of {_short(str(best['layer'].iloc[0]))}" if best["layer"].nunique() == 1 else ""
+        of = f" of {layer_label(str(best['layer'].iloc[0]))}" if best["layer"].nunique() == 1 else ""
         figure.suptitle(
             f"{policy.name or 'unnamed network'}, {level_name(level)}: channels{of} by score\n",
             x=0.01,
@@ -132,7 +133,11 @@ def plot_channel_grid(
         values = channel_maps(policy, Levels.stack(level), str(row.layer), [int(row.channel)])[0, 0]
         reach = float(np.abs(values).max()) or 1.0
         _draw_map(ax, level, values, Normalize(-reach, reach))
-        which = f"channel {row.channel}" if best["layer"].nunique() == 1 else f"{_short(str(row.layer))}: {row.channel}"
+        which = (
+            f"channel {row.channel}"
+            if best["layer"].nunique() == 1
+            else f"{layer_label(str(row.layer))}: {row.channel}"
+        )
         set_title(ax, f"{which}: {row.score:.2f}", f"{'found' if row.found else 'not found'}; scale ±{reach:.2g}")
     return tuple(panels)
 
@@ -174,7 +179,7 @@ def plot_channel_scores(
             ax.scatter(part["score"], [i] * len(part), s=size, color=colour, alpha=opacity, linewidths=0, zorder=3)
         _number(ax, rows[rows["found"]], i)
     tidy(ax, "share of levels in which the peak tracks the cheese", grid="x")
-    ax.set_yticks(range(len(layers)), [_short(layer) for layer in layers])
+    ax.set_yticks(range(len(layers)), [layer_label(layer) for layer in layers])
     ax.tick_params(axis="y", labelsize=TEXT_SIZE - 1, length=0)
     ax.set(ylim=(len(layers) - 0.4, -0.6), xlim=(-0.02, 1.04))
     for i in range(len(layers) - 1):
@@ -225,7 +230,3 @@ def _draw_map(ax: Axes, level: Level, values: NDArray[np.float32], norm: Normali
     )
     draw_inhabitants(ax, level)
     return image
-
-
-def _short(layer: str) -> str:
-    return layer.removeprefix("embedder.").removesuffix("_out")

@@ -19,6 +19,7 @@ from .style import (
     TEXT_SIZE,
     add_legend,
     add_legend_below,
+    layer_label,
     measure_label,
     need_columns,
     new_axes,
@@ -115,7 +116,7 @@ def plot_layer_sweep(
     for (label, value), dashes in zip(_levels(rows[~swept]), DASHES, strict=False):
         ax.axvline(value, color=MUTED, linewidth=1.2, linestyle=dashes, label=label, zorder=1)
     tidy(ax, _QUANTITIES[quantity].format(measure_label(measure)), grid="x")
-    names = [layer.removeprefix("embedder.").removesuffix("_out") for layer in layers]
+    names = [layer_label(layer) for layer in layers]
     ax.set_yticks(place, names)
     ax.tick_params(axis="y", labelsize=TEXT_SIZE - 1, length=0)
     ax.set_ylim(len(layers) - 0.5, -0.5)

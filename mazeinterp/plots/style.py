@@ -92,6 +92,11 @@ def measure_label(measure: str) -> str:
     return MEASURES.get(measure, measure)
 
 
+def layer_label(layer: str) -> str:
+    """A layer's name as short as it can be told."""
+    return layer.removeprefix("embedder.").removesuffix("_out")
+
+
 def new_axes(ax: Axes | None, width: float, height: float) -> Axes:
     """The given axes, or those of a new figure of pyplot's, in inches."""
     return ax if ax is not None else plt.subplots(figsize=(width, height), layout="constrained")[1]

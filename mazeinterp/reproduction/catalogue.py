@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from . import behaviour, channels, family, fields, steering, sweeps
+from . import behaviour, channels, family, fields, probes, steering, sweeps
 from .items import Item
 
-_ROOMS = (steering, fields, sweeps, family, channels, behaviour)
+_ROOMS = (steering, fields, sweeps, family, probes, channels, behaviour)
 
 ITEMS: dict[str, Item] = {item.name: item for room in _ROOMS for item in room.ITEMS}
 """The items by name."""
