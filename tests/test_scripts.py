@@ -44,3 +44,18 @@ def test_the_custom_edit_is_used_by_its_name(
     monkeypatch.setattr("sys.argv", ["custom_edit.py", "dampen(channel=3, factor=0.25)"])
     runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "custom_edit.py"))
     assert capsys.readouterr().out.startswith("rand_region_5 + dampen(channel=3, factor=0.25) left, right, up, down")
+
+
+def test_two_networks_are_compared_on_the_same_levels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_policy(ImpalaPolicy(seed=0), tmp_path / "fresh", {})
+    main = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "compare_success.py"))["main"]
+    monkeypatch.chdir(tmp_path)
+    main("rand_region_5", str(tmp_path / "fresh"), levels=40)
+    plt.close("all")
+    assert "| all mazes" in capsys.readouterr().out
+    table = pd.read_parquet(tmp_path / "out" / "success_rand_region_5_and_fresh.parquet").set_index("mazes")
+    assert table.loc["all mazes", "n"] == 40
+    assert table.loc["all mazes", "difference"] > 0.5  # an untrained mouse walks at random
+    assert table.loc["all mazes", "low"] <= table.loc["all mazes", "difference"] <= table.loc["all mazes", "high"]
