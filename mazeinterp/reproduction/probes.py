@@ -36,7 +36,7 @@ _WHOLE = (DEFAULT_LAYER, "embedder.block3.res2.resadd_out", "embedder.relufc_out
 """Layers that are probed as a whole: the published one, the last map, and what the heads read."""
 
 _OTHERS = 100
-"""Untrained networks that the threshold is tried on, beside those that made it: enough to tell 1% of channels from few."""
+"""Untrained networks that the threshold is tried on, beside those that made it: enough to tell 1% from 0.5%."""
 
 
 def _levels(settings: Settings) -> tuple[Levels, Levels]:
