@@ -56,7 +56,7 @@ def main(
         ax,
         x_label="difference of success, paired by level",
         reference=0.0,
-        title=f"{one.name} − {other.name}",
+        title=f"Success: {one.name} − {other.name}",
     )
     arguments = {"command": "scripts/compare_success.py", "levels": levels, "seed": seed}
     arguments |= {"policy": one.name, "hash": one.hash, "against": other.name, "against_hash": other.hash}
