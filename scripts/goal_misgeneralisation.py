@@ -47,10 +47,11 @@ def main(
     networks = sorted((load_policy(name) for name in policies or list_policies()), key=trained_region)
     named = {str(network.name): network for network in networks}
     compared = goal_misgeneralisation(named, held_out(levels), reference=reference)
+    compared = compared.set_index("policy").loc[list(named)].reset_index()  # the reference comes first there
     rows = []
-    for name, part in compared.groupby("policy", sort=False):
-        by_measure = part.set_index("measure")
-        region = trained_region(named[str(name)])
+    for name, network in named.items():
+        by_measure = compared[compared["policy"] == name].set_index("measure")
+        region = trained_region(network)
         row = {"network": name, "cheese in training": "anywhere" if region == float("inf") else f"{region} × {region}"}
         for measure, title in MEASURES.items():
             cell = by_measure.loc[measure]
