@@ -88,7 +88,7 @@ class Server:
     async def stop(self) -> None:
         """Says goodbye to the tabs, and leaves nothing running."""
         if self._worker is not None:
-            self._worker.end()
+            self._worker.end()  # first, so that no answer comes on the heels of the goodbye
         for socket in list(self._sockets):
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(socket.close(code=WSCloseCode.GOING_AWAY, message=b"the explorer has ended"), 1)

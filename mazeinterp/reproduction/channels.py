@@ -10,7 +10,7 @@ from ..analysis.attribution import attribute_decision, compare_attribution
 from ..analysis.channels import CheeseChannels, find_cheese_channels
 from ..analysis.confirmation import CONFIRMED, FOUND, ablate_channels, confirm
 from ..analysis.evaluation import HEADLINE_DIM, LARGE_DIM, REPORTING_SEEDS, held_out
-from ..analysis.probing import probing_levels, split_by_maze
+from ..analysis.probing import Split, probing_levels, split_by_maze
 from ..analysis.readout import fit_readout, readout_accuracy
 from ..analysis.resuming import random_channel_sets
 from ..analysis.retargeted import compare_retargeting, retargeting_by
@@ -55,9 +55,9 @@ _SCRUBBED = {(FOUND, SAME): 0.0088, (FOUND, ANOTHER): 0.0126, (RANDOM, SAME): 0.
 """Change in action probabilities of the published code (`arrow_change`), on 30 seeds."""
 
 
-def _found(policy: ImpalaPolicy, settings: Settings) -> CheeseChannels:
-    """The cheese channels of the published layer, from the levels for choosing."""
-    levels = probing_levels(settings.sizes.probing_levels, "choosing")
+def cheese_channels(policy: ImpalaPolicy, settings: Settings, split: Split = "choosing") -> CheeseChannels:
+    """The cheese channels of the published layer, found on the levels for choosing, or again on those for reporting."""
+    levels = probing_levels(settings.sizes.probing_levels, split)
     return find_cheese_channels(
         policy, levels=levels, seed=settings.seed, workers=settings.workers, folder=settings.cache
     )
@@ -81,7 +81,7 @@ def _chosen(found: CheeseChannels) -> tuple[tuple[int, ...], list[str]]:
 
 def channels(policy: ImpalaPolicy, settings: Settings) -> Result:
     """The channels that track the cheese."""
-    found = _found(policy, settings)
+    found = cheese_channels(policy, settings)
     share = len(found.channels) / len(found.scores)
     claims: list[Claim] = [
         within(
@@ -152,7 +152,7 @@ def _ablated(policy: ImpalaPolicy, members: tuple[int, ...], settings: Settings)
 
 def confirmation(policy: ImpalaPolicy, settings: Settings) -> Result:
     """The found channels ablated, alone and together, beside random sets."""
-    members, notes = _chosen(_found(policy, settings))
+    members, notes = _chosen(cheese_channels(policy, settings))
     effects = _ablated(policy, members, settings)
     table = confirm(effects)
     levels = effects.attrs["confirmation"]["levels"]
@@ -196,7 +196,7 @@ def confirmation(policy: ImpalaPolicy, settings: Settings) -> Result:
 
 def attribution(policy: ImpalaPolicy, settings: Settings) -> Result:
     """How much of the decision falls to the found channels by attribution, beside their ablation."""
-    members, notes = _chosen(_found(policy, settings))
+    members, notes = _chosen(cheese_channels(policy, settings))
     attributions = attribute_decision(policy, held_out(settings.sizes.channel_levels))
     effects = _ablated(policy, members, settings)
     claims: list[Claim] = []
@@ -222,7 +222,7 @@ def attribution(policy: ImpalaPolicy, settings: Settings) -> Result:
 
 def retargeting(policy: ImpalaPolicy, settings: Settings) -> Result:
     """The found channels clamped at one square after another."""
-    members, notes = _chosen(_found(policy, settings))
+    members, notes = _chosen(cheese_channels(policy, settings))
     sizes = settings.sizes
     choosing = Levels.from_seeds(range(REPORTING_SEEDS, REPORTING_SEEDS + sizes.channel_levels // 2))
     sweep = value_sweep(
@@ -329,7 +329,7 @@ def _drawn(levels: Levels) -> Level:
 
 def scrubbing(policy: ImpalaPolicy, settings: Settings) -> Result:
     """The found channels resampled from other mazes."""
-    members, notes = _chosen(_found(policy, settings))
+    members, notes = _chosen(cheese_channels(policy, settings))
     results = scrub(
         policy,
         members,

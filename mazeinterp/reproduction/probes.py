@@ -10,9 +10,7 @@ from ..analysis.channels import (
     UNTRAINED,
     CheeseChannels,
     channel_table,
-    find_cheese_channels,
     null_scores,
-    null_thresholds,
     pass_rates,
     untrained_networks,
 )
@@ -24,9 +22,10 @@ from ..maze.levels import Levels
 from ..plots.channels import plot_channel_scores
 from ..plots.probes import plot_probes
 from ..plots.style import layer_label
-from ..policy.checkpoints import list_policies, load_policy
 from ..policy.network import ImpalaPolicy
+from .channels import cheese_channels
 from .claims import Claim, observation, read_estimate, within
+from .family import relatives
 from .items import Item, Result, Settings
 
 _MAPS = ("embedder.block1.res2.resadd_out", DEFAULT_LAYER, *(f"embedder.block{b}.res2.resadd_out" for b in (2, 3)))
@@ -51,11 +50,11 @@ def all_channels(policy: ImpalaPolicy, settings: Settings) -> Result:
     table = channel_table(
         policy, choosing, reporting, seed=settings.seed, workers=settings.workers, folder=settings.cache
     )
-    found = {levels: _find(policy, levels, settings) for levels in (choosing, reporting)}
+    found, again = cheese_channels(policy, settings), cheese_channels(policy, settings, "reporting")
     claims: list[Claim] = [
         within(
             f"{_OTHERS} other untrained networks' channels that would pass, at the published layer",
-            _passing(policy, choosing, settings),
+            _passing(policy, found, settings),
             None,
             "–",
             high=0.01,
@@ -71,15 +70,14 @@ def all_channels(policy: ImpalaPolicy, settings: Settings) -> Result:
         for layer, rows in tracks.groupby("layer", sort=False)
         if layer in _MAPS
     ]
-    first, second = found.values()
-    claims.append(_agreement("Found on other levels too", overlap(first, second)))
+    claims.append(_agreement("Found on other levels too", overlap(found, again)))
     notes = []
     seeds = _seeds(policy)
     for other in seeds:
         pairs = match_channels(policy, other, reporting)
-        agreed = overlap(first, _find(other, choosing, settings), pairs)
+        agreed = overlap(found, cheese_channels(other, settings), pairs)
         claims.append(_agreement(f"Found in {other.name} too, its channels matched by correlation", agreed))
-        of_found = pairs.set_index("channel").loc[list(first.channels), "correlation"].abs()
+        of_found = pairs.set_index("channel").loc[list(found.channels), "correlation"].abs()
         notes.append(
             f"Correlation of the found channels with their partners in {other.name}: "
             f"{', '.join(f'{value:.2f}' for value in of_found)}; of all channels in the mean "
@@ -92,28 +90,18 @@ def all_channels(policy: ImpalaPolicy, settings: Settings) -> Result:
     return Result(table, figure, tuple(claims), tuple(notes))
 
 
-def _find(policy: ImpalaPolicy, levels: Levels, settings: Settings) -> CheeseChannels:
-    return find_cheese_channels(
-        policy, levels=levels, seed=settings.seed, workers=settings.workers, folder=settings.cache
-    )
-
-
-def _passing(policy: ImpalaPolicy, levels: Levels, settings: Settings) -> Estimate:
+def _passing(policy: ImpalaPolicy, found: CheeseChannels, settings: Settings) -> Estimate:
     """The share of other untrained networks' channels that pass the threshold that some untrained networks made."""
-
-    def null(seeds: range) -> pd.DataFrame:
-        return null_scores(
-            policy,
-            levels,
-            DEFAULT_LAYER,
-            untrained=untrained_networks(policy, seeds),
-            seed=settings.seed,
-            workers=settings.workers,
-            folder=settings.cache,
-        )
-
-    threshold = null_thresholds(null(range(UNTRAINED)))
-    return read_estimate(pass_rates(null(range(UNTRAINED, UNTRAINED + _OTHERS)), threshold).iloc[0])
+    null = null_scores(
+        policy,
+        found.levels,
+        found.layer,
+        untrained=untrained_networks(policy, range(UNTRAINED, UNTRAINED + _OTHERS)),
+        seed=settings.seed,
+        workers=settings.workers,
+        folder=settings.cache,
+    )
+    return read_estimate(pass_rates(null, pd.Series({found.layer: found.threshold})).iloc[0])
 
 
 def _agreement(text: str, agreed: Overlap) -> Claim:
@@ -127,14 +115,11 @@ def _agreement(text: str, agreed: Overlap) -> Claim:
 
 def _seeds(policy: ImpalaPolicy) -> list[ImpalaPolicy]:
     """The catalogue's other networks of the same width and cheese region."""
-    others = [load_policy(name) for name in list_policies()]
+    region = policy.recipe.get("cheese_region", -1)
     return [
         other
-        for other in others
-        if other.hash != policy.hash
-        and other.width == policy.width
-        and "cheese_region" in policy.recipe
-        and other.recipe.get("cheese_region", -1) == policy.recipe["cheese_region"]
+        for other in relatives(policy).values()
+        if other.hash != policy.hash and other.recipe["cheese_region"] == region
     ]
 
 
