@@ -84,6 +84,10 @@ def test_the_bootstrap_depends_on_its_seed_and_not_on_the_order_of_a_groups_valu
 
 def test_values_that_agree_have_a_point_for_an_interval():
     assert bootstrap_mean([0.5, 0.5, 0.5]) == (0.5, 0.5, 0.5, 3)
+    assert bootstrap_mean([0.0, 0.0, 0.0]) == (0, 0, 0, 3)
+    # So do probabilities that add up to 1 but for rounding, from which no interval could be made.
+    assert np.isfinite(bootstrap_mean([1 - 2**-53, 1, 1, 1, 1, 1, 1])).all()
+    assert not np.isclose(*bootstrap_mean([1 - 1e-6, 1, 1, 1, 1, 1, 1])[1:3], rtol=1e-9)
 
 
 def test_a_quantiles_interval_covers():

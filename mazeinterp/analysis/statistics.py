@@ -20,6 +20,7 @@ from statsmodels.stats.multitest import multipletests
 RESAMPLES = 9_999
 """Resamples of a bootstrap or a permutation test. The smallest p-value of the latter is 1 / 10,000."""
 
+_ROUNDING = 1e-12  # relative; sums of probabilities that should be equal differ by less, and a spread of it has no skew
 _BATCH_NUMBERS = 4_000_000  # random numbers held at a time, which bounds the memory
 
 
@@ -81,7 +82,7 @@ def bootstrap_mean(
     """A mean with a bootstrap interval, bias-corrected and accelerated (Efron 1987), that resamples whole groups.
 
     Several numbers from one level are not independent, so the level is drawn with all of its own. Where all groups
-    agree the interval is a point; a rate of one yes or no a level has a better one then (`wilson`).
+    agree, but for rounding, the interval is a point; a rate of one yes or no a level has a better one then (`wilson`).
 
     Args:
         values: numbers or booleans [k], without NaN; the estimate is their plain mean.
@@ -102,7 +103,8 @@ def bootstrap_mean(
     if n < 2:
         raise ValueError(f"an interval needs at least two levels to resample; there are {n}")
     mean = float(numbers.mean())
-    if np.ptp(sums / counts) == 0:
+    means = sums / counts
+    if np.ptp(means) <= _ROUNDING * np.abs(means).max():
         return Estimate(mean, mean, mean, n)
     interval = stats.bootstrap(
         (sums, counts),
