@@ -538,6 +538,12 @@ def test_training_curves_are_running_medians_and_percentiles() -> None:
     assert here == pytest.approx(np.quantile(np.arange(14, 29) / 40, [0.1, 0.9]))
 
 
+def test_a_share_has_no_room_above_one() -> None:
+    (ax,) = plot_training(log().assign(success=1.0), columns=["success"])
+    bottom, top = ax.get_ylim()
+    assert bottom < 1 < top < 1.01
+
+
 def test_runs_are_told_apart_and_chosen_curves_alone_are_drawn() -> None:
     runs = pd.concat([log().assign(run="one"), log(20).assign(run="two")])
     (ax,) = plot_training(runs, columns=["loss"], unit="steps")

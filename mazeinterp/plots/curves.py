@@ -39,6 +39,9 @@ _SMOOTHED = 15
 _ASIDE = ("step", "seconds", "learning_rate", "run")
 """Columns of a training log that are no curves."""
 
+_SHARES = ("success", "accuracy")
+"""Columns of a training log that are at most 1."""
+
 
 def plot_dose_response(
     sweep: pd.DataFrame,
@@ -164,6 +167,9 @@ def plot_training(
             ax.plot(curve["step"], middle, color=colour, linewidth=1.6, label=str(run))
         tidy(ax, unit)
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+        if name in _SHARES:
+            bottom, top = ax.get_ylim()
+            ax.set_ylim(bottom, min(top, 1 + 0.03 * (1 - bottom)))  # a share above 1 is nothing to leave room for
         set_title(ax, name.replace("_", " "))
     if len(runs) > 1:
         add_legend(panels[0], loc="best")
