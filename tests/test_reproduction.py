@@ -157,7 +157,9 @@ class Counted:
         if self.error is not None:
             raise self.error
         measured = Estimate(self.value, self.value - 0.1, self.value + 0.1, 7)
+        whole = Estimate(-2 / 3, math.nan, math.nan, 1)
         claims = (effect("P(a | b) <rises>", 0.4, measured, HERE), observation("seen", measured))
+        claims += (observation("of the network as a whole", whole),)
         return Result(pd.DataFrame({"x": [self.value]}), plt.figure(figsize=(1, 1)), claims, ("Mind the | gap & co.",))
 
 
@@ -278,6 +280,7 @@ def test_a_report_says_what_lies_on_disk(bench: Bench, policy: ImpalaPolicy, tmp
     row = next(line for line in lines if "P(a \\| b) <rises>" in line)
     assert "0.300 [0.200, 0.400], n = 7" in row
     assert "✓ holds" in row
+    assert any("as a whole | – | −0.667 |" in line for line in lines)
     assert "Not measured yet: third." in lines
     assert sum("![" in line for line in lines) == 2
     page = Page((tmp_path / "report.html").read_text())

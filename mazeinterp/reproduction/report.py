@@ -107,8 +107,10 @@ def _measurement(measured: Estimate) -> str:
     """An estimate as people read it: 0.134 [0.111, 0.161], n = 566."""
     size = max((abs(number) for number in measured[:3] if math.isfinite(number)), default=0.0)
     digits = 0 if size >= 100 else 1 if size >= 10 else 3 if size >= 0.05 else 4
-    numbers = [f"{number:.{digits}f}" if math.isfinite(number) else "–" for number in measured[:3]]
-    return f"{numbers[0]} [{numbers[1]}, {numbers[2]}], n = {measured.n}".replace("-", "−")
+    estimate, low, high = (f"{number:.{digits}f}".replace("-", "−") for number in measured[:3])
+    if math.isnan(measured.low):  # a number of the network as a whole, such as an overlap of two sets of channels
+        return estimate
+    return f"{estimate} [{low}, {high}], n = {measured.n}"
 
 
 def _sources(measured: Sequence[_Measured]) -> list[Source]:
