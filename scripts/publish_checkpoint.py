@@ -66,6 +66,9 @@ LIMITS = """- It has seen procgen's generated mazes only, 25 × 25 worlds ("hard
 - Values are discounted returns of the shortest path, not of the policy itself, where it was trained by imitation.
 - Forward passes in bfloat16 move its probabilities by up to a few hundredths; published numbers use float32."""
 
+PPO_CURVES = ("success", "entropy", "policy_loss", "value_loss", "anchor", "moved")
+"""Those of PPO's that a card shows; the others, such as seconds, are in log.csv beside it."""
+
 
 def publish(
     run: Annotated[Path, tyro.conf.Positional],
@@ -145,8 +148,10 @@ def publish(
 
 def _draw_curves(run: Path, target: Path, policy: ImpalaPolicy) -> None:
     log = pd.read_csv(run / "log.csv")
-    unit = "samples" if policy.recipe["recipe"] == "ImitationConfig" else "steps"
-    axes = plot_training(log, unit=unit)
+    if policy.recipe["recipe"] == "ImitationConfig":
+        axes = plot_training(log)
+    else:
+        axes = plot_training(log, columns=PPO_CURVES, unit="steps")
     figure = axes[0].figure.figure
     figure.savefig(target / "curves.png", dpi=120, bbox_inches="tight")
     plt.close(figure)

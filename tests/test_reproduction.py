@@ -430,6 +430,12 @@ def test_every_channel_is_looked_at_again_on_other_levels(tmp_path: Path, monkey
     assert set(result.table["channel"]) == set(range(32))
 
 
+def test_a_polished_network_is_no_second_seed(policy: ImpalaPolicy) -> None:
+    names = {needed.split()[0] for needed in ITEMS["all_channels"].needs(policy)}
+    assert names == {"rand_region_5_seed1"}
+    assert "rand_region_5_polished" in {needed.split()[0] for needed in ITEMS["family"].needs(policy)}
+
+
 def test_claims_of_probes_are_of_their_tables(policy: ImpalaPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mazeinterp.reproduction.probes._MAPS", (DEFAULT_LAYER,))
     monkeypatch.setattr("mazeinterp.reproduction.probes._WHOLE", ("embedder.relufc_out",))

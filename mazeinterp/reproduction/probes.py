@@ -114,12 +114,15 @@ def _agreement(text: str, agreed: Overlap) -> Claim:
 
 
 def _seeds(policy: ImpalaPolicy) -> list[ImpalaPolicy]:
-    """The catalogue's other networks of the same width and cheese region."""
-    region = policy.recipe.get("cheese_region", -1)
+    """The catalogue's other networks of the same width, cheese region and kind of training.
+
+    A network that is another one, polished by other means, is no second seed of it.
+    """
+    same = ("recipe", "cheese_region")
     return [
         other
         for other in relatives(policy).values()
-        if other.hash != policy.hash and other.recipe["cheese_region"] == region
+        if other.hash != policy.hash and all(other.recipe.get(key, -1) == policy.recipe.get(key) for key in same)
     ]
 
 
