@@ -122,7 +122,7 @@ def _seeds(policy: ImpalaPolicy) -> list[ImpalaPolicy]:
     return [
         other
         for other in relatives(policy).values()
-        if other.hash != policy.hash and all(other.recipe.get(key, -1) == policy.recipe.get(key) for key in same)
+        if other.hash != policy.hash and all(other.recipe.get(key) == policy.recipe.get(key) for key in same)
     ]
 
 
