@@ -89,7 +89,7 @@ def main(
     print(save_figure(plt.gcf(), compared, folder, f"conditions_{network.name}", provenance))
     chosen = results["condition"].isin(["unedited", "cheese subtracted"]) & (results["set"] == "test")
     pair = results[chosen & (results["maze_dim"] >= 7)]
-    plot_decisions(pair[pair["seed"] < 100], title=f"{network.name}: cheese vector subtracted")
+    plot_decisions(pair[pair["seed"] < 100], title=f"Cheese vector subtracted: {network.name}")
     print(save_figure(plt.gcf(), pair, folder, f"decisions_{network.name}", provenance))
     moved = pair[pair["seed"] < 100].pivot_table("p_cheese_move", "seed", "condition")
     chosen_seed = int((moved["unedited"] - moved["cheese subtracted"]).idxmax()) if seed is None else seed

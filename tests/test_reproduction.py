@@ -34,9 +34,11 @@ from mazeinterp.reproduction import (
     reproduce,
     reproduce_items,
     within,
+    write_overview,
     write_report,
 )
 from mazeinterp.reproduction.claims import between, overall
+from mazeinterp.reproduction.overview import statement_key
 
 HERE = Source("Somebody 2023, “a <post>”", "https://example.org/post?a=1&b=2")
 TINY = replace(QUICK, levels=24, exact_levels=2, training_levels=2, swept_levels=16, family_levels=8)
@@ -178,7 +180,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     def make(**errors: Exception | None) -> dict[str, Counted]:
         counted = {name: Counted(error=error) for name, error in errors.items()}
         items = {name: Item(name, f"Item {name}", "It was <so>.", (HERE,), each) for name, each in counted.items()}
-        for module in ("catalogue", "report"):
+        for module in ("catalogue", "report", "overview"):
             monkeypatch.setattr(f"mazeinterp.reproduction.{module}.ITEMS", items)
         return counted
 
@@ -303,6 +305,39 @@ def test_a_report_leaves_out_other_networks(bench: Bench, policy: ImpalaPolicy, 
     assert "Not measured yet: other." in write_report(tmp_path, policy).read_text()
 
 
+def test_the_overview_sets_full_reports_side_by_side(bench: Bench, policy: ImpalaPolicy, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has no report; publish one first"):
+        write_overview(tmp_path)
+    counted = bench(first=None, second=None)
+    reproduce_items(policy, find_items([]), Settings(TINY), tmp_path / "reproduction_one")
+    counted["first"].value = -0.5
+    reproduce_items(policy, find_items(["first"]), Settings(TINY), tmp_path / "reproduction_two")
+    reproduce_items(policy, find_items(["first"]), Settings(TINY), tmp_path / "reproduction_two_quick")
+    lines = write_overview(tmp_path).read_text().splitlines()
+    tables = [line for line in lines if line.startswith("|")]
+    assert [line.count("](reproduction_") for line in tables if "statement" in line] == [2, 1]  # second: of one only
+    assert "| P(a \\| b) <rises> | 0.4 | ✓ 0.300 [0.200, 0.400] | ✗ −0.500 [−0.600, −0.400] |" in tables
+    assert "| P(a \\| b) <rises> | 0.4 | ✓ 0.300 [0.200, 0.400] |" in tables
+    assert not any("seen" in line for line in lines)  # nothing was published to compare it with
+
+
+def test_statements_of_several_networks_are_matched_by_what_is_not_their_own() -> None:
+    same = [
+        ("Share of the 128 channels that track it (found: 115)", "Share of the 32 channels that track it (found: 7)"),
+        ("The best layer, embedder.block1.conv_out", "The best layer, embedder.block1.res1.resadd_out"),
+        ("Peak of the best channel, 115, tracks P(cheese)", "Peak of the best channel, 7, tracks P(cheese)"),
+    ]
+    for one, other in same:
+        assert statement_key(one) == statement_key(other)
+    assert statement_key(same[2][0]) == "Peak of the best channel tracks P(cheese)"
+    for text in ("Euclid (published quantity), P(corner | decision square)", "Moved in mazes of side 15 and more"):
+        assert statement_key(text) == text
+    for record in (Path(__file__).parents[1] / "figures" / "reproduction_rand_region_5").glob("*.json"):
+        claims = json.loads(record.read_text())["arguments"]["claims"]
+        texts = [claim["text"] for claim in claims if claim["verdict"] != "not published"]
+        assert len({statement_key(text) for text in texts}) == len(texts), record
+
+
 def test_publishing_copies_items_whole(bench: Bench, policy: ImpalaPolicy, tmp_path: Path) -> None:
     bench(first=None, second=None)
     reproduce_items(policy, find_items([]), Settings(TINY), tmp_path / "out")
@@ -323,6 +358,9 @@ def test_the_command_measures_reports_and_publishes(
     assert (tmp_path / "out/reproduction_rand_region_5_quick/report.html").is_file()
     assert (tmp_path / "figures/reproduction_rand_region_5_quick/second.png").is_file()
     assert "[1/1] second: holds" in capsys.readouterr().out
+    assert not (tmp_path / "figures/reproductions.md").exists()  # of full reports only
+    reproduce(("second",), policy="rand_region_5", publish=True, workers=1)
+    assert "](reproduction_rand_region_5/report.md#second)" in (tmp_path / "figures/reproductions.md").read_text()
     with pytest.raises(ValueError, match="no item 'secnd'; nearest: second"):
         reproduce(("secnd",))
 

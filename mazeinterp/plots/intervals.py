@@ -25,6 +25,7 @@ def plot_intervals(
     ax: Axes | None = None,
     *,
     x_label: str = "",
+    measured: str = "measured, with its 95% interval",
     reference: float | None = None,
     title: str = "",
 ) -> Axes:
@@ -34,6 +35,7 @@ def plot_intervals(
         rows: label, estimate, low, high and published (NaN where nothing was), from the top down.
         ax: where to draw; None makes a figure.
         x_label: what goes across.
+        measured: what a dot and its bar are.
         reference: where to draw a line to compare with, such as 0.
         title: the title.
 
@@ -54,7 +56,7 @@ def plot_intervals(
         color=BLUE,
         markersize=5.5,
         capsize=2,
-        label="measured, with its 95% interval",
+        label=measured,
     )
     if rows["published"].notna().any():
         ax.scatter(

@@ -101,7 +101,7 @@ def plot_translation(sweep: pd.DataFrame, ax: Axes | None = None, *, title: str 
     )
     for (up, right), value in grid.stack().items():
         ax.annotate(
-            f"{round(value, 2) + 0.0:.2f}",  # no −0.00
+            f"{round(value, 2) + 0.0:.2f}".replace("-", "−"),  # no −0.00
             (right, up),
             ha="center",
             va="center",

@@ -189,7 +189,8 @@ def stability(policy: ImpalaPolicy, settings: Settings) -> Result:
     plot_intervals(
         rows,
         ax,
-        x_label="coefficient over all subsets: median, and 2.5% to 97.5%",
+        x_label="coefficient, log-odds per standard deviation",
+        measured="median over all subsets, and 2.5% to 97.5%",
         reference=0,
         title=f"Do signs depend on the company? {policy.name}",
     )

@@ -33,7 +33,8 @@ def reproduce(
             them.
         policy: name or path of the network.
         quick: fewer levels: a few minutes on two cores for a network of width 1, at the price of wider intervals.
-        publish: copy the items and the report into figures/ as well.
+        publish: copy the items and the report into figures/ as well; figures/reproductions.md sets all networks' full
+            reports beside each other.
         out: folder for results, in a subfolder for each network, and for what is kept of experiments.
         seed: of controls, sampled episodes and resampling.
         workers: processes; the result does not depend on their number.
@@ -41,6 +42,7 @@ def reproduce(
     from ..policy.checkpoints import load_policy
     from .catalogue import find_items
     from .items import FULL, QUICK, Settings
+    from .overview import write_overview
     from .running import publish as publish_items
     from .running import reproduce_items
 
@@ -53,3 +55,5 @@ def reproduce(
     reproduce_items(network, chosen, settings, folder)
     if publish:
         print(f"Published: {publish_items(network, [item.name for item in chosen], folder, Path('figures') / name)}")
+        if not quick:
+            print(f"All networks: {write_overview(Path('figures'))}")

@@ -22,7 +22,7 @@ from .claims import FAILS, HOLDS, IN_PART, NEW, UNDECIDED, Claim, Source, Verdic
 from .items import FULL, QUICK, Item
 from .records import read_record
 
-_MARKS = {HOLDS: "✓", IN_PART: "◐", FAILS: "✗", UNDECIDED: "?", NEW: "·"}
+MARKS = {HOLDS: "✓", IN_PART: "◐", FAILS: "✗", UNDECIDED: "?", NEW: "·"}
 _CLASSES = {HOLDS: "holds", IN_PART: "part", FAILS: "fails", UNDECIDED: "open", NEW: "new"}
 
 _PLURALS = {HOLDS: "hold", IN_PART: "in part", FAILS: "do not hold", UNDECIDED: "undecided", NEW: "not published"}
@@ -103,14 +103,19 @@ def _count(verdicts: Iterable[Verdict]) -> str:
     return ", ".join(f"{counts[verdict]} {words[verdict]}" for verdict in words if counts[verdict])
 
 
-def _measurement(measured: Estimate) -> str:
-    """An estimate as people read it: 0.134 [0.111, 0.161], n = 566."""
+def read_out(measured: Estimate) -> str:
+    """An estimate as people read it: 0.134 [0.111, 0.161]."""
     size = max((abs(number) for number in measured[:3] if math.isfinite(number)), default=0.0)
     digits = 0 if size >= 100 else 1 if size >= 10 else 3 if size >= 0.05 else 4
     estimate, low, high = (f"{number:.{digits}f}".replace("-", "−") for number in measured[:3])
     if math.isnan(measured.low):  # a number of the network as a whole, such as an overlap of two sets of channels
         return estimate
-    return f"{estimate} [{low}, {high}], n = {measured.n}"
+    return f"{estimate} [{low}, {high}]"
+
+
+def _measurement(measured: Estimate) -> str:
+    """The same with the number of levels: 0.134 [0.111, 0.161], n = 566."""
+    return read_out(measured) if math.isnan(measured.low) else f"{read_out(measured)}, n = {measured.n}"
 
 
 def _sources(measured: Sequence[_Measured]) -> list[Source]:
@@ -133,12 +138,12 @@ def _plain(sizes: dict[str, Any]) -> dict[str, Any]:
 def _markdown(policy: ImpalaPolicy, measured: Sequence[_Measured], missing: Sequence[Item]) -> str:
     sources = _sources(measured)
     lines = [f"# {policy.name} beside the published results", "", _subject(policy), "", _ABOUT, ""]
-    lines += _rows(
+    lines += markdown_table(
         ["item", "verdict", "statements"],
         [
             [
                 f"[{entry.item.title}](#{entry.item.name})",
-                f"{_MARKS[entry.verdict]} {entry.verdict}",
+                f"{MARKS[entry.verdict]} {entry.verdict}",
                 _count(claim.verdict for claim in entry.claims),
             ]
             for entry in measured
@@ -150,14 +155,14 @@ def _markdown(policy: ImpalaPolicy, measured: Sequence[_Measured], missing: Sequ
         lines += ["", f'<a id="{entry.item.name}"></a>', "", f"## {entry.item.title}: {entry.verdict}", ""]
         lines += [f"*Published:* {entry.item.published}{_references(entry.item.sources, sources)}", ""]
         lines += [f"![{entry.item.title}]({entry.item.name}.png)", ""]
-        lines += _rows(
+        lines += markdown_table(
             ["statement", "published", "measured", "verdict", "rule"],
             [
                 [
                     claim.text.replace("|", "\\|"),
                     claim.published.replace("|", "\\|") + _references([claim.source], sources),
                     _measurement(claim.measured),
-                    f"{_MARKS[claim.verdict]} {claim.verdict}",
+                    f"{MARKS[claim.verdict]} {claim.verdict}",
                     claim.rule,
                 ]
                 for claim in entry.claims
@@ -171,7 +176,8 @@ def _markdown(policy: ImpalaPolicy, measured: Sequence[_Measured], missing: Sequ
     return "\n".join(lines) + "\n"
 
 
-def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
     body = [f"| {' | '.join(row)} |" for row in rows]
     return [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}", *body]
 
@@ -248,7 +254,7 @@ def _section(entry: _Measured, sources: Sequence[Source]) -> str:
 
 
 def _chip(verdict: Verdict) -> str:
-    return f'<span class="chip {_CLASSES[verdict]}">{_MARKS[verdict]} {verdict}</span>'
+    return f'<span class="chip {_CLASSES[verdict]}">{MARKS[verdict]} {verdict}</span>'
 
 
 def _notes(cited: Iterable[Source | None], sources: Sequence[Source]) -> str:
