@@ -219,11 +219,33 @@ def test_half_an_item_is_none(bench: Bench, policy: ImpalaPolicy, tmp_path: Path
 
 
 def test_an_item_that_cannot_be_measured_stops_no_other(bench: Bench, policy: ImpalaPolicy, tmp_path: Path) -> None:
-    counted = bench(bad=ValueError("no channel was found"), good=None)
-    with pytest.raises(ValueError, match="bad: no channel was found"):
-        reproduce_items(policy, find_items([]), Settings(TINY), tmp_path)
-    assert counted["good"].calls == 1
+    counted = bench(good=None, bad=ValueError("no channel <5> was found"), later=None)
+    assert reproduce_items(policy, find_items(["good", "bad"]), Settings(TINY), tmp_path) == {"good": "holds"}
     assert not list(tmp_path.glob("bad*"))
+    why = "Item bad: could not be measured: no channel <5> was found."
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    assert why in lines
+    assert "Item later: not measured yet." in lines
+    assert why in Page((tmp_path / "report.html").read_text()).text
+    publish(policy, ["good"], tmp_path, tmp_path / "figures")
+    assert why in (tmp_path / "figures" / "report.md").read_text()
+    counted["bad"].error = None
+    assert list(reproduce_items(policy, find_items(["bad"]), Settings(TINY), tmp_path)) == ["bad"]
+    assert why not in (tmp_path / "report.md").read_text()
+    publish(policy, ["bad"], tmp_path, tmp_path / "figures")
+    assert why not in (tmp_path / "figures" / "report.md").read_text()
+    assert not (tmp_path / "figures" / "problems.json").exists()
+
+
+def test_the_command_publishes_what_could_be_measured_and_fails_for_the_rest(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench(bad=ValueError("no channel was found"), good=None)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="some items could not be measured:\\n  bad: no channel was found"):
+        reproduce(quick=True, publish=True, workers=1)
+    assert "Item bad: could not" in (tmp_path / "figures/reproduction_rand_region_5_quick/report.md").read_text()
+    reproduce(("good",), quick=True, workers=1)  # what was not asked for is not complained of
 
 
 def test_a_kill_keeps_what_was_whole(bench: Bench, policy: ImpalaPolicy, tmp_path: Path) -> None:
@@ -240,9 +262,14 @@ def test_a_kill_keeps_what_was_whole(bench: Bench, policy: ImpalaPolicy, tmp_pat
 def test_a_foreign_record_is_refused(bench: Bench, policy: ImpalaPolicy, tmp_path: Path) -> None:
     bench(only=None)
     reproduce_items(policy, find_items([]), Settings(TINY), tmp_path)
+    record = (tmp_path / "only.json").read_text()
     (tmp_path / "only.json").write_text("[]")
     with pytest.raises(ValueError, match=r"only\.json is no record of an item"):
         reproduce_items(policy, find_items([]), Settings(TINY), tmp_path)
+    (tmp_path / "only.json").write_text(record)
+    (tmp_path / "problems.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"problems\.json is no list of problems"):
+        write_report(tmp_path, policy)
 
 
 # Reports
@@ -283,7 +310,7 @@ def test_a_report_says_what_lies_on_disk(bench: Bench, policy: ImpalaPolicy, tmp
     assert "0.300 [0.200, 0.400], n = 7" in row
     assert "✓ holds" in row
     assert any("as a whole | – | −0.667 |" in line for line in lines)
-    assert "Not measured yet: third." in lines
+    assert "Item third: not measured yet." in lines
     assert sum("![" in line for line in lines) == 2
     page = Page((tmp_path / "report.html").read_text())
     assert "P(a | b) <rises>" in page.text
@@ -302,7 +329,7 @@ def test_a_report_leaves_out_other_networks(bench: Bench, policy: ImpalaPolicy, 
     with pytest.raises(ValueError, match="has no item of rand_region_5"):
         write_report(tmp_path, policy)
     reproduce_items(policy, find_items(["mine"]), Settings(TINY), tmp_path)
-    assert "Not measured yet: other." in write_report(tmp_path, policy).read_text()
+    assert "Item other: not measured yet." in write_report(tmp_path, policy).read_text()
 
 
 def test_the_overview_sets_full_reports_side_by_side(bench: Bench, policy: ImpalaPolicy, tmp_path: Path) -> None:

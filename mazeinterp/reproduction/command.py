@@ -43,6 +43,7 @@ def reproduce(
     from .catalogue import find_items
     from .items import FULL, QUICK, Settings
     from .overview import write_overview
+    from .records import read_problems
     from .running import publish as publish_items
     from .running import reproduce_items
 
@@ -52,8 +53,12 @@ def reproduce(
     folder = out / name
     settings = Settings(QUICK if quick else FULL, seed, workers, out / "experiments")
     print(f"Report: {folder / 'report.html'}, and as Markdown beside it; it grows with each item")
-    reproduce_items(network, chosen, settings, folder)
-    if publish:
-        print(f"Published: {publish_items(network, [item.name for item in chosen], folder, Path('figures') / name)}")
+    measured = list(reproduce_items(network, chosen, settings, folder))
+    if publish and measured:
+        print(f"Published: {publish_items(network, measured, folder, Path('figures') / name)}")
         if not quick:
             print(f"All networks: {write_overview(Path('figures'))}")
+    problems = read_problems(folder, network)
+    listed = [f"\n  {item.name}: {problems[item.name]}" for item in chosen if item.name not in measured]
+    if listed:
+        raise ValueError(f"some items could not be measured:{''.join(listed)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..policy.network import ImpalaPolicy
 from .catalogue import ITEMS
 from .claims import FAILS, HOLDS, IN_PART, NEW, UNDECIDED, Claim, Source, Verdict
 from .items import FULL, QUICK, Item
-from .records import read_record
+from .records import read_problems, read_record
 
 MARKS = {HOLDS: "✓", IN_PART: "◐", FAILS: "✗", UNDECIDED: "?", NEW: "·"}
 _CLASSES = {HOLDS: "holds", IN_PART: "part", FAILS: "fails", UNDECIDED: "open", NEW: "new"}
@@ -73,13 +73,16 @@ def write_report(folder: Path, policy: ImpalaPolicy) -> Path:
         ValueError: if there is no item of this network.
         OSError: if the folder cannot be written.
     """
-    measured, missing = [], []
+    problems = read_problems(folder, policy)
+    measured: list[_Measured] = []
+    missing: dict[Item, str] = {}
     for item in ITEMS.values():
         record = read_record(folder, item.name)
         if record is not None and record["hash"] == policy.hash:
             measured.append(_Measured(item, record))
         else:
-            missing.append(item)
+            problem = problems.get(item.name)
+            missing[item] = f"could not be measured: {problem}" if problem else "not measured yet"
     if not measured:
         raise ValueError(f"{folder} has no item of {policy.name}; measure one first (mazeinterp reproduce)")
     pages = {"report.md": _markdown(policy, measured, missing), "report.html": _page(policy, measured, missing)}
@@ -95,6 +98,12 @@ def _subject(policy: ImpalaPolicy) -> str:
     where = "anywhere" if region is None else f"in the top-right {region} × {region} cells"
     trained = f"trained with the cheese {where}" if "cheese_region" in policy.recipe else "of unknown training"
     return f"{policy.name}: width {policy.width}, {trained}; SHA-256 {str(policy.hash)[:12]}…"
+
+
+def _together(missing: Mapping[Item, str]) -> list[str]:
+    """What is not in the report, and why: a line for each reason."""
+    reasons = list(dict.fromkeys(missing.values()))
+    return [f"{', '.join(i.title for i, why in missing.items() if why == reason)}: {reason}." for reason in reasons]
 
 
 def _count(verdicts: Iterable[Verdict]) -> str:
@@ -135,7 +144,7 @@ def _plain(sizes: dict[str, Any]) -> dict[str, Any]:
 # Markdown
 
 
-def _markdown(policy: ImpalaPolicy, measured: Sequence[_Measured], missing: Sequence[Item]) -> str:
+def _markdown(policy: ImpalaPolicy, measured: Sequence[_Measured], missing: Mapping[Item, str]) -> str:
     sources = _sources(measured)
     lines = [f"# {policy.name} beside the published results", "", _subject(policy), "", _ABOUT, ""]
     lines += markdown_table(
@@ -149,8 +158,8 @@ def _markdown(policy: ImpalaPolicy, measured: Sequence[_Measured], missing: Sequ
             for entry in measured
         ],
     )
-    if missing:
-        lines += ["", f"Not measured yet: {', '.join(item.name for item in missing)}."]
+    for texts in _together(missing):
+        lines += ["", texts]
     for entry in measured:
         lines += ["", f'<a id="{entry.item.name}"></a>', "", f"## {entry.item.title}: {entry.verdict}", ""]
         lines += [f"*Published:* {entry.item.published}{_references(entry.item.sources, sources)}", ""]
@@ -189,7 +198,7 @@ def _references(cited: Iterable[Source | None], sources: Sequence[Source]) -> st
 # HTML
 
 
-def _page(policy: ImpalaPolicy, measured: Sequence[_Measured], missing: Sequence[Item]) -> str:
+def _page(policy: ImpalaPolicy, measured: Sequence[_Measured], missing: Mapping[Item, str]) -> str:
     sources = _sources(measured)
     title = html.escape(f"{policy.name} beside the published results")
     contents = "".join(
@@ -197,11 +206,7 @@ def _page(policy: ImpalaPolicy, measured: Sequence[_Measured], missing: Sequence
         f"<td>{html.escape(_count(claim.verdict for claim in entry.claims))}</td></tr>"
         for entry in measured
     )
-    waiting = (
-        f"<p class=aside>Not measured yet: {html.escape(', '.join(item.name for item in missing))}.</p>"
-        if missing
-        else ""
-    )
+    waiting = "".join(f"<p class=aside>{html.escape(text)}</p>" for text in _together(missing))
     listed = "".join(f'<li><a href="{html.escape(s.url)}">{html.escape(s.name)}</a></li>' for s in sources)
     return f"""<!DOCTYPE html>
 <html lang="en">

@@ -17,7 +17,7 @@ from ..policy.checkpoints import write_together
 from ..policy.network import ImpalaPolicy
 from .claims import Verdict, overall
 from .items import Item, Settings
-from .records import ENDINGS, read_record
+from .records import ENDINGS, note_problems, read_problems, read_record
 from .report import write_report
 
 
@@ -28,7 +28,7 @@ def reproduce_items(
 
     An item is there if its record is of the same network, sizes, seed and code. It is written when it is whole, so a
     run that is killed loses no more than the item at hand, and of that only what its experiments did not keep. What an
-    item cannot measure for this network ends that item and not the others.
+    item cannot measure for this network ends that item and not the others; the report says why (`read_problems`).
 
     Args:
         policy: the network.
@@ -37,15 +37,13 @@ def reproduce_items(
         folder: where `<item>.png`, `<item>.parquet` and `<item>.json` go, and the report, which grows with each item.
 
     Returns:
-        The verdict on each item.
+        The verdict on each item that could be measured.
 
     Raises:
-        ValueError: if items could not be measured, with their messages, after all others are done.
         OSError: if the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     verdicts: dict[str, Verdict] = {}
-    problems = []
     for i, item in enumerate(items):
         counter = f"[{i + 1}/{len(items)}] {item.name}"
         key = fingerprint(item.name, policy, asdict(settings.sizes), settings.seed, item.needs(policy), _code())[:16]
@@ -55,25 +53,26 @@ def reproduce_items(
             try:
                 record = _measure(item, policy, settings, folder, key)
             except ValueError as error:
-                problems.append(f"{item.name}: {error}")
+                note_problems(folder, policy, {item.name: str(error)})
                 print(f"{counter}: could not be measured: {error}", flush=True)
                 continue
             print(f"{counter}: {record['verdict']} ({record['seconds']:.0f} s)", flush=True)
         else:
             print(f"{counter}: {record['verdict']} (was measured already)", flush=True)
         verdicts[item.name] = record["verdict"]
+        note_problems(folder, policy, {item.name: None})
         write_report(folder, policy)
-    if problems:
-        raise ValueError("some items could not be measured:\n  " + "\n  ".join(problems))
+    if verdicts or (folder / "report.md").exists():  # an item that could not be measured may have been the last
+        write_report(folder, policy)
     return verdicts
 
 
 def publish(policy: ImpalaPolicy, names: Sequence[str], folder: Path, target: Path) -> Path:
-    """Copies finished items, and writes the report of all that then lies there.
+    """Copies finished items, and why others could not be measured, and writes the report of all that then lies there.
 
     Args:
         policy: the network.
-        names: names of the items.
+        names: names of the finished items.
         folder: where they are.
         target: where they go.
 
@@ -85,6 +84,7 @@ def publish(policy: ImpalaPolicy, names: Sequence[str], folder: Path, target: Pa
     """
     for name in names:
         write_together(target, {f"{name}{ending}": (folder / f"{name}{ending}").read_bytes() for ending in ENDINGS})
+    note_problems(target, policy, dict.fromkeys(names) | read_problems(folder, policy))
     return write_report(target, policy)
 
 
