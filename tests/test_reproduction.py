@@ -467,6 +467,19 @@ def test_the_headline_claims_are_of_the_levels_that_count(
     assert claims["Mean P(cheese | decision square) falls"].verdict == "in part"  # by 0.02, not by 0.5
 
 
+def test_cheese_in_the_corner_leaves_no_corner_to_reach_first(
+    policy: ImpalaPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on the training levels of rand_region_1."""
+    results = made_up()
+    results.loc[results["set"] == "training", "p_corner_first"] = np.nan
+    monkeypatch.setattr("mazeinterp.reproduction.steering.headline", lambda policy, settings: results)
+    result = ITEMS["off_target"].measure(policy, Settings(TINY))
+    assert set(result.table["measure"]) == {"p_cheese"}
+    assert result.figure.axes[0].get_legend_handles_labels()[1] == ["P(cheese)"]
+    plt.close(result.figure)
+
+
 def test_a_network_that_learnt_nothing_confirms_nothing(tmp_path: Path) -> None:
     untrained = ImpalaPolicy(1, seed=0)
     for name in ("composition", "transfer"):
