@@ -235,6 +235,10 @@ def test_an_item_that_cannot_be_measured_stops_no_other(bench: Bench, policy: Im
     publish(policy, ["bad"], tmp_path, tmp_path / "figures")
     assert why not in (tmp_path / "figures" / "report.md").read_text()
     assert not (tmp_path / "figures" / "problems.json").exists()
+    counted["bad"].error = ValueError("no channel <5> was found")
+    reproduce_items(policy, find_items(["bad"]), Settings(TINY, seed=1), tmp_path)  # what was measured is out of date
+    assert why in (tmp_path / "report.md").read_text()
+    assert not list(tmp_path.glob("bad*"))
 
 
 def test_the_command_publishes_what_could_be_measured_and_fails_for_the_rest(
@@ -482,12 +486,31 @@ def test_cheese_in_the_corner_leaves_no_corner_to_reach_first(
 
 def test_a_network_that_learnt_nothing_confirms_nothing(tmp_path: Path) -> None:
     untrained = ImpalaPolicy(1, seed=0)
-    for name in ("composition", "transfer"):
-        result = ITEMS[name].measure(untrained, Settings(replace(TINY, sources=4), cache=tmp_path))
+    result = ITEMS["composition"].measure(untrained, Settings(TINY, cache=tmp_path))
+    plt.close(result.figure)
+    directed = [claim for claim in result.claims if "≤" not in claim.rule and "in [" not in claim.rule]
+    assert directed
+    assert all(claim.verdict != "holds" for claim in directed)
+
+
+def test_where_the_cheese_does_not_pull_there_is_nothing_to_remove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corner_mouse = load_policy("rand_region_1")
+    settings = Settings(TINY, cache=tmp_path)
+    for name in ("layers", "transfer", "translation", "averages"):
+        with pytest.raises(ValueError, match="no pull to remove a share of"):
+            ITEMS[name].measure(corner_mouse, settings)
+    results = made_up()
+    blind = results["condition"] == "no cheese"
+    results.loc[blind, "p_cheese_move"] = results.loc[results["condition"] == "unedited", "p_cheese_move"].to_numpy()
+    results.loc[blind, "p_cheese_move"] += 0.001
+    monkeypatch.setattr("mazeinterp.reproduction.steering.headline", lambda policy, settings: results)
+    for name in ("cheese_vector", "coefficients"):
+        result = ITEMS[name].measure(corner_mouse, settings)
         plt.close(result.figure)
-        directed = [claim for claim in result.claims if "≤" not in claim.rule and "in [" not in claim.rule]
-        assert directed
-        assert all(claim.verdict != "holds" for claim in directed)
+        assert not any("removal" in claim.text.lower() for claim in result.claims)
+        assert "No removal is given: hiding the cheese lowers P(cheese | decision square) by −" in result.notes[0]
 
 
 def test_every_channel_is_looked_at_again_on_other_levels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def read_problems(folder: Path, policy: ImpalaPolicy) -> dict[str, str]:
 
 
 def note_problems(folder: Path, policy: ImpalaPolicy, changes: Mapping[str, str | None]) -> None:
-    """Notes why items could not be measured; None for one that could.
+    """Notes why items could not be measured, in the place of what there was of them; None for one that could.
 
     Raises:
         OSError: if the folder cannot be written.
@@ -68,3 +68,6 @@ def note_problems(folder: Path, policy: ImpalaPolicy, changes: Mapping[str, str 
         write_together(folder, {_PROBLEMS: f"{text}\n".encode()})
     else:
         (folder / _PROBLEMS).unlink(missing_ok=True)
+    for name in after:
+        for ending in reversed(ENDINGS):  # the record first: without it, there is no item
+            (folder / f"{name}{ending}").unlink(missing_ok=True)

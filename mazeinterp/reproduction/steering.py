@@ -92,6 +92,31 @@ def estimate_of(
     return read_estimate(rows.iloc[0], quantity)
 
 
+def cheese_pull(policy: ImpalaPolicy, settings: Settings) -> Estimate:
+    """How much hiding the cheese lowers P(cheese | decision square): what a removal is a share of."""
+    results = run_experiment(
+        {UNEDITED: Condition(policy), NO_CHEESE: Condition(policy, sees_cheese=False)},
+        settings.swept_levels(),
+        exact_levels=0,
+        seed=settings.seed,
+        workers=settings.workers,
+        folder=settings.cache,
+    )
+    return _fall(_decisions(results, CHEESE), settings.seed)
+
+
+def _fall(wide: pd.DataFrame, seed: int) -> Estimate:
+    return Estimate(*paired_difference(wide[UNEDITED], wide[NO_CHEESE], seed=seed)[:3], len(wide))
+
+
+def without_pull(pull: Estimate) -> str:
+    """Why there is no removal for a network that the cheese does not pull (a share of nothing is anything); else ""."""
+    if pull.low > 0:
+        return ""
+    fall = f"{pull.estimate:.4f} [{pull.low:.4f}, {pull.high:.4f}], n = {pull.n}".replace("-", "−")
+    return f"hiding the cheese lowers P(cheese | decision square) by {fall}, so there is no pull to remove a share of"
+
+
 def _decisions(results: pd.DataFrame, measure: str) -> pd.DataFrame:
     """A measure at decision squares: a row for each level that counts, a column for each condition."""
     counted = results[(results["set"] == TEST) & (results["maze_dim"] >= HEADLINE_DIM)]
@@ -112,6 +137,31 @@ def subtract_cheese(policy: ImpalaPolicy, settings: Settings) -> Result:
     cheese, corner = _decisions(results, CHEESE), _decisions(results, CORNER)
     other = 1 - cheese - corner
     seed = settings.seed
+    problem = without_pull(_fall(cheese, seed))
+    removals = (
+        []
+        if problem
+        else [
+            within(
+                "The mouse does as though there were no cheese: removal",
+                estimate_of(compared, SUBTRACTED, CHEESE, "removal"),
+                CHEESE_POST,
+                "often, not always",
+                low=0.8,
+            ),
+            *(
+                within(
+                    f"Control: {name}; removal",
+                    estimate_of(compared, name, CHEESE, "removal"),
+                    source,
+                    wording,
+                    low=-LITTLE,
+                    high=LITTLE,
+                )
+                for name, (source, wording) in CHEESE_CONTROLS.items()
+            ),
+        ]
+    )
     rising = int((cheese[SUBTRACTED] - cheese[UNEDITED] > 0.005).sum())
     claims = [
         about("Median P(cheese | decision square), unedited", 0.81, quantile(cheese[UNEDITED], 0.5), CHEESE_POST),
@@ -145,30 +195,13 @@ def subtract_cheese(policy: ImpalaPolicy, settings: Settings) -> Result:
             "1 of 100 levels, by 0.005",
             high=LITTLE,
         ),
-        within(
-            "The mouse does as though there were no cheese: removal",
-            estimate_of(compared, SUBTRACTED, CHEESE, "removal"),
-            CHEESE_POST,
-            "often, not always",
-            low=0.8,
-        ),
-        *(
-            within(
-                f"Control: {name}; removal",
-                estimate_of(compared, name, CHEESE, "removal"),
-                source,
-                wording,
-                low=-LITTLE,
-                high=LITTLE,
-            )
-            for name, (source, wording) in CHEESE_CONTROLS.items()
-        ),
+        *removals,
         observation("Exact P(cheese) of a whole episode: change", estimate_of(compared, SUBTRACTED, "p_cheese")),
     ]
     figure, (above, below) = plt.subplots(2, 1, figsize=(8.4, 8.6), height_ratios=(1, 1.1), layout="constrained")
     plot_decisions(_shown(results, (UNEDITED, SUBTRACTED)), above, title=f"Cheese vector subtracted: {policy.name}")
     plot_comparison(compared, below, by="condition", title="Beside no cheese, and the controls")
-    return Result(compared, figure, tuple(claims))
+    return Result(compared, figure, tuple(claims), (f"No removal is given: {problem}.",) if problem else ())
 
 
 def add_cheese(policy: ImpalaPolicy, settings: Settings) -> Result:

@@ -20,12 +20,17 @@ from ..plots.steering import plot_averages, plot_composition, plot_transfer, plo
 from ..policy.network import ImpalaPolicy
 from .claims import CHEESE_POST, NOT_TRIED, PAPER, TOP_RIGHT_POST, direction, observation, read_estimate, within
 from .items import Item, Result, Settings
-from .steering import CHEESE, CORNER, LITTLE
+from .steering import CHEESE, CORNER, LITTLE, cheese_pull, without_pull
 
 _NEAR = 2.83
 """Squares: the published "within two cells in x and in y" reaches this far, along the diagonal."""
 
 _BANDS = (0.0, 1.0, 2.0, _NEAR, 4.0, 6.0, 8.0, 12.0, 34.0)
+
+
+def _need_pull(policy: ImpalaPolicy, settings: Settings) -> None:
+    if problem := without_pull(cheese_pull(policy, settings)):
+        raise ValueError(problem)
 
 
 def coefficients(policy: ImpalaPolicy, settings: Settings) -> Result:
@@ -50,24 +55,26 @@ def coefficients(policy: ImpalaPolicy, settings: Settings) -> Result:
         )
         for coefficient in (0.5, 1.0, 2.0)
     ]
-    claims += [
-        within(
-            "Control: the shuffled cheese vector subtracted; removal",
-            _of(sweep, CHEESE, "removal", vector=control, coefficient=-1.0),
-            None,
-            NOT_TRIED,
-            low=-LITTLE,
-            high=LITTLE,
-        ),
-        *(
-            observation(
-                f"Removal, cheese vector times {coefficient:g}",
-                _of(sweep, CHEESE, "removal", vector=format_edit(Cheese()), coefficient=coefficient),
-            )
-            for coefficient in settings.sizes.coefficients
-            if coefficient in (-0.5, -1.0, -2.0)
-        ),
-    ]
+    problem = without_pull(cheese_pull(policy, settings))
+    if not problem:
+        claims += [
+            within(
+                "Control: the shuffled cheese vector subtracted; removal",
+                _of(sweep, CHEESE, "removal", vector=control, coefficient=-1.0),
+                None,
+                NOT_TRIED,
+                low=-LITTLE,
+                high=LITTLE,
+            ),
+            *(
+                observation(
+                    f"Removal, cheese vector times {coefficient:g}",
+                    _of(sweep, CHEESE, "removal", vector=format_edit(Cheese()), coefficient=coefficient),
+                )
+                for coefficient in settings.sizes.coefficients
+                if coefficient in (-0.5, -1.0, -2.0)
+            ),
+        ]
     largest = max(settings.sizes.coefficients)
     claims += [
         observation(
@@ -79,11 +86,12 @@ def coefficients(policy: ImpalaPolicy, settings: Settings) -> Result:
     figure, axes = plt.subplots(1, 2, figsize=(12.4, 4.6), layout="constrained")
     for ax, measure, title in zip(axes, (CHEESE, CORNER), (f"The cheese: {policy.name}", "The corner"), strict=True):
         plot_dose_response(sweep, ax, measure=measure, title=title)
-    return Result(sweep, figure, tuple(claims))
+    return Result(sweep, figure, tuple(claims), (f"No removal is given: {problem}.",) if problem else ())
 
 
 def layers(policy: ImpalaPolicy, settings: Settings) -> Result:
     """The cheese vector subtracted at one layer after another."""
+    _need_pull(policy, settings)
     sweep = layer_sweep(policy, settings.swept_levels(), seed=settings.seed, workers=settings.workers)
     text = format_edit(Cheese())
     here = _of(sweep, CHEESE, "removal", vector=text, layer=DEFAULT_LAYER)
@@ -117,6 +125,7 @@ def layers(policy: ImpalaPolicy, settings: Settings) -> Result:
 
 def between_mazes(policy: ImpalaPolicy, settings: Settings) -> Result:
     """One maze's cheese vector in others."""
+    _need_pull(policy, settings)
     batch = settings.swept_levels()
     sources = Levels.from_seeds(range(REPORTING_SEEDS, REPORTING_SEEDS + settings.sizes.sources))
     pairs = transfer_pairs(policy, batch, sources, workers=settings.workers)
@@ -143,6 +152,7 @@ def between_mazes(policy: ImpalaPolicy, settings: Settings) -> Result:
 
 def translation(policy: ImpalaPolicy, settings: Settings) -> Result:
     """The cheese vector moved by whole cells of its layer."""
+    _need_pull(policy, settings)
     sweep = translation_sweep(
         policy, settings.swept_levels(), reach=settings.sizes.reach, seed=settings.seed, workers=settings.workers
     )
@@ -169,6 +179,7 @@ def translation(policy: ImpalaPolicy, settings: Settings) -> Result:
 
 def averages(policy: ImpalaPolicy, settings: Settings) -> Result:
     """The mean cheese vector of many other mazes."""
+    _need_pull(policy, settings)
     region = policy.recipe.get("cheese_region")
     regions = (None,) if region is None else (None, region)
     sweep = average_sweep(
