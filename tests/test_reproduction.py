@@ -161,7 +161,10 @@ class Counted:
         measured = Estimate(self.value, self.value - 0.1, self.value + 0.1, 7)
         whole = Estimate(-2 / 3, math.nan, math.nan, 1)
         claims = (effect("P(a | b) <rises>", 0.4, measured, HERE), observation("seen", measured))
-        claims += (observation("of the network as a whole", whole),)
+        claims += (
+            observation("of the network as a whole", whole),
+            observation("of none", whole._replace(estimate=math.nan)),
+        )
         return Result(pd.DataFrame({"x": [self.value]}), plt.figure(figsize=(1, 1)), claims, ("Mind the | gap & co.",))
 
 
@@ -222,10 +225,10 @@ def test_an_item_that_cannot_be_measured_stops_no_other(bench: Bench, policy: Im
     counted = bench(good=None, bad=ValueError("no channel <5> was found"), later=None)
     assert reproduce_items(policy, find_items(["good", "bad"]), Settings(TINY), tmp_path) == {"good": "holds"}
     assert not list(tmp_path.glob("bad*"))
-    why = "Item bad: could not be measured: no channel <5> was found."
+    why = "“Item bad”: could not be measured: no channel <5> was found."
     lines = (tmp_path / "report.md").read_text().splitlines()
     assert why in lines
-    assert "Item later: not measured yet." in lines
+    assert "“Item later”: not measured yet." in lines
     assert why in Page((tmp_path / "report.html").read_text()).text
     publish(policy, ["good"], tmp_path, tmp_path / "figures")
     assert why in (tmp_path / "figures" / "report.md").read_text()
@@ -248,7 +251,7 @@ def test_the_command_publishes_what_could_be_measured_and_fails_for_the_rest(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="some items could not be measured:\\n  bad: no channel was found"):
         reproduce(quick=True, publish=True, workers=1)
-    assert "Item bad: could not" in (tmp_path / "figures/reproduction_rand_region_5_quick/report.md").read_text()
+    assert "“Item bad”: could not" in (tmp_path / "figures/reproduction_rand_region_5_quick/report.md").read_text()
     reproduce(("good",), quick=True, workers=1)  # what was not asked for is not complained of
 
 
@@ -314,7 +317,8 @@ def test_a_report_says_what_lies_on_disk(bench: Bench, policy: ImpalaPolicy, tmp
     assert "0.300 [0.200, 0.400], n = 7" in row
     assert "✓ holds" in row
     assert any("as a whole | – | −0.667 |" in line for line in lines)
-    assert "Item third: not measured yet." in lines
+    assert any("of none | – | – |" in line for line in lines)
+    assert "“Item third”: not measured yet." in lines
     assert sum("![" in line for line in lines) == 2
     page = Page((tmp_path / "report.html").read_text())
     assert "P(a | b) <rises>" in page.text
@@ -333,7 +337,7 @@ def test_a_report_leaves_out_other_networks(bench: Bench, policy: ImpalaPolicy, 
     with pytest.raises(ValueError, match="has no item of rand_region_5"):
         write_report(tmp_path, policy)
     reproduce_items(policy, find_items(["mine"]), Settings(TINY), tmp_path)
-    assert "Item other: not measured yet." in write_report(tmp_path, policy).read_text()
+    assert "“Item other”: not measured yet." in write_report(tmp_path, policy).read_text()
 
 
 def test_the_overview_sets_full_reports_side_by_side(bench: Bench, policy: ImpalaPolicy, tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ def _subject(policy: ImpalaPolicy) -> str:
 def _together(missing: Mapping[Item, str]) -> list[str]:
     """What is not in the report, and why: a line for each reason."""
     reasons = list(dict.fromkeys(missing.values()))
-    return [f"{', '.join(i.title for i, why in missing.items() if why == reason)}: {reason}." for reason in reasons]
+    return [
+        f"{', '.join(f'“{i.title}”' for i, why in missing.items() if why == reason)}: {reason}." for reason in reasons
+    ]
 
 
 def _count(verdicts: Iterable[Verdict]) -> str:
@@ -114,6 +116,8 @@ def _count(verdicts: Iterable[Verdict]) -> str:
 
 def read_out(measured: Estimate) -> str:
     """An estimate as people read it: 0.134 [0.111, 0.161]."""
+    if math.isnan(measured.estimate):  # what two empty sets of channels share, say
+        return "–"
     size = max((abs(number) for number in measured[:3] if math.isfinite(number)), default=0.0)
     digits = 0 if size >= 100 else 1 if size >= 10 else 3 if size >= 0.05 else 4
     estimate, low, high = (f"{number:.{digits}f}".replace("-", "−") for number in measured[:3])
