@@ -69,10 +69,10 @@ def plot_decisions(
     for i, (name, colour) in enumerate(zip(names, (MUTED, *CYCLE * len(names)), strict=False)):
         size = float(np.clip(1400 / n, 5, 34))
         ax.scatter(place, wide[name], s=size, color=colour, linewidths=0, label=name, zorder=2 + i, clip_on=False)
-        _draw_mean(ax, n - 1 + gap * (1.5 + i), wide[name], colour)
+        _draw_mean(ax, n - 1 + gap * 1.5 * (1 + i), wide[name], colour)  # far enough apart for their numbers
     ax.axvline(n - 1 + gap * 0.75, color=FAINT, linewidth=0.8)
     tidy(ax, f"{n} levels, in the order of “{names[0]}”; at the right, means with 95% intervals", "probability")
-    ax.set(xlim=(-gap, n - 1 + gap * (len(names) + 1.8)), ylim=(-0.02, 1.02))
+    ax.set(xlim=(-gap, n - 1 + gap * 1.5 * (len(names) + 1)), ylim=(-0.02, 1.02))
     ax.set_xticks([])
     if n <= _NAMED:
         ax.set_xticks(place, wide.index.get_level_values("seed").astype(str), rotation=90)
