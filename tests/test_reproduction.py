@@ -244,6 +244,16 @@ def test_an_item_that_cannot_be_measured_stops_no_other(bench: Bench, policy: Im
     assert not list(tmp_path.glob("bad*"))
 
 
+def test_an_only_item_that_cannot_be_measured_any_more_leaves_a_report(
+    bench: Bench, policy: ImpalaPolicy, tmp_path: Path
+) -> None:
+    counted = bench(only=None)
+    reproduce_items(policy, find_items([]), Settings(TINY), tmp_path)
+    counted["only"].error = ValueError("no channel was found")
+    assert reproduce_items(policy, find_items([]), Settings(TINY, seed=1), tmp_path) == {}
+    assert "“Item only”: could not be measured: no channel was found." in (tmp_path / "report.md").read_text()
+
+
 def test_the_command_publishes_what_could_be_measured_and_fails_for_the_rest(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,8 @@ _ABOUT = (
     "and – is for what cannot be asked of a network: a channel's effect where no channel was found, say."
 )
 
+_PREFIX = "reproduction_"
+
 
 def write_overview(folder: Path) -> Path:
     """Writes `reproductions.md`: the reports that lie in a folder, `reproduction_<network>/`, in one table an item.
@@ -34,11 +36,10 @@ def write_overview(folder: Path) -> Path:
         ValueError: if there is no such report, or a file in it is no record.
         OSError: if the folder cannot be written.
     """
-    reports = {path.name.removeprefix("reproduction_"): path for path in sorted(folder.glob("reproduction_*"))}
     records = {
-        network: {name: record for name in ITEMS if (record := read_record(path, name)) is not None}
-        for network, path in reports.items()
-        if not network.endswith("_quick")
+        path.name.removeprefix(_PREFIX): {name: record for name in ITEMS if (record := read_record(path, name))}
+        for path in sorted(folder.glob(f"{_PREFIX}*"))
+        if not path.name.endswith("_quick")
     }
     records = {network: items for network, items in records.items() if items}
     if not records:
@@ -49,7 +50,7 @@ def write_overview(folder: Path) -> Path:
         rows = _statements(measured)
         if rows:
             lines += ["", f"## {item.title}", "", f"*Published:* {item.published}", ""]
-            links = [f"[{network}]({reports[network].name}/report.md#{name})" for network in measured]
+            links = [f"[{network}]({_PREFIX}{network}/report.md#{name})" for network in measured]
             lines += markdown_table(["statement", "published", *links], rows)
     write_together(folder, {"reproductions.md": ("\n".join(lines) + "\n").encode()})
     return folder / "reproductions.md"
@@ -63,8 +64,7 @@ def _statements(measured: Mapping[str, dict[str, Any]]) -> list[list[str]]:
         claims[network] = {statement_key(claim.text): claim for claim in known}
     published = {key: claim.published for of_one in claims.values() for key, claim in of_one.items()}
     return [
-        [_cell(key), _cell(wording), *(_answer(of_one.get(key)) for of_one in claims.values())]
-        for key, wording in published.items()
+        [key, wording, *(_answer(of_one.get(key)) for of_one in claims.values())] for key, wording in published.items()
     ]
 
 
@@ -76,7 +76,3 @@ def statement_key(text: str) -> str:
 
 def _answer(claim: Claim | None) -> str:
     return "–" if claim is None else f"{MARKS[claim.verdict]} {read_out(claim.measured)}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

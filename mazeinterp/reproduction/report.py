@@ -70,7 +70,7 @@ def write_report(folder: Path, policy: ImpalaPolicy) -> Path:
         The Markdown file.
 
     Raises:
-        ValueError: if there is no item of this network.
+        ValueError: if there is no item of this network, nor why one could not be measured.
         OSError: if the folder cannot be written.
     """
     problems = read_problems(folder, policy)
@@ -83,7 +83,7 @@ def write_report(folder: Path, policy: ImpalaPolicy) -> Path:
         else:
             problem = problems.get(item.name)
             missing[item] = f"could not be measured: {problem}" if problem else "not measured yet"
-    if not measured:
+    if not measured and not problems:
         raise ValueError(f"{folder} has no item of {policy.name}; measure one first (mazeinterp reproduce)")
     pages = {"report.md": _markdown(policy, measured, missing), "report.html": _page(policy, measured, missing)}
     write_together(folder, {name: text.encode() for name, text in pages.items()})
@@ -172,8 +172,8 @@ def _markdown(policy: ImpalaPolicy, measured: Sequence[_Measured], missing: Mapp
             ["statement", "published", "measured", "verdict", "rule"],
             [
                 [
-                    claim.text.replace("|", "\\|"),
-                    claim.published.replace("|", "\\|") + _references([claim.source], sources),
+                    claim.text,
+                    claim.published + _references([claim.source], sources),
                     _measurement(claim.measured),
                     f"{MARKS[claim.verdict]} {claim.verdict}",
                     claim.rule,
@@ -190,9 +190,9 @@ def _markdown(policy: ImpalaPolicy, measured: Sequence[_Measured], missing: Mapp
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table."""
-    body = [f"| {' | '.join(row)} |" for row in rows]
-    return [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}", *body]
+    """The lines of a table; a | within a cell is escaped."""
+    body = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
+    return [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}", *(f"| {line} |" for line in body)]
 
 
 def _references(cited: Iterable[Source | None], sources: Sequence[Source]) -> str:

@@ -48,21 +48,21 @@ def reproduce_items(
         counter = f"[{i + 1}/{len(items)}] {item.name}"
         key = fingerprint(item.name, policy, asdict(settings.sizes), settings.seed, item.needs(policy), _code())[:16]
         record = read_record(folder, item.name)
+        problem = None
         if record is None or record["key"] != key:
             print(f"{counter}: {item.title} …", flush=True)
             try:
                 record = _measure(item, policy, settings, folder, key)
+                verdicts[item.name] = record["verdict"]
+                outcome = f"{record['verdict']} ({record['seconds']:.0f} s)"
             except ValueError as error:
-                note_problems(folder, policy, {item.name: str(error)})
-                print(f"{counter}: could not be measured: {error}", flush=True)
-                continue
-            print(f"{counter}: {record['verdict']} ({record['seconds']:.0f} s)", flush=True)
+                problem = str(error)
+                outcome = f"could not be measured: {problem}"
         else:
-            print(f"{counter}: {record['verdict']} (was measured already)", flush=True)
-        verdicts[item.name] = record["verdict"]
-        note_problems(folder, policy, {item.name: None})
-        write_report(folder, policy)
-    if verdicts or (folder / "report.md").exists():  # an item that could not be measured may have been the last
+            verdicts[item.name] = record["verdict"]
+            outcome = f"{record['verdict']} (was measured already)"
+        print(f"{counter}: {outcome}", flush=True)
+        note_problems(folder, policy, {item.name: problem})
         write_report(folder, policy)
     return verdicts
 

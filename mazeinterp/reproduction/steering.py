@@ -102,11 +102,13 @@ def cheese_pull(policy: ImpalaPolicy, settings: Settings) -> Estimate:
         workers=settings.workers,
         folder=settings.cache,
     )
-    return _fall(_decisions(results, CHEESE), settings.seed)
+    wide = _decisions(results, CHEESE)
+    return _difference(wide[UNEDITED], wide[NO_CHEESE], settings.seed)
 
 
-def _fall(wide: pd.DataFrame, seed: int) -> Estimate:
-    return Estimate(*paired_difference(wide[UNEDITED], wide[NO_CHEESE], seed=seed)[:3], len(wide))
+def _difference(one: pd.Series, other: pd.Series, seed: int) -> Estimate:
+    """One minus the other, paired by level."""
+    return Estimate(*paired_difference(one, other, seed=seed)[:3], len(one))
 
 
 def without_pull(pull: Estimate) -> str:
@@ -137,7 +139,7 @@ def subtract_cheese(policy: ImpalaPolicy, settings: Settings) -> Result:
     cheese, corner = _decisions(results, CHEESE), _decisions(results, CORNER)
     other = 1 - cheese - corner
     seed = settings.seed
-    problem = without_pull(_fall(cheese, seed))
+    problem = without_pull(_difference(cheese[UNEDITED], cheese[NO_CHEESE], seed))
     removals = (
         []
         if problem
@@ -182,7 +184,7 @@ def subtract_cheese(policy: ImpalaPolicy, settings: Settings) -> Result:
         ),
         within(
             "All other moves at the decision square keep their probability",
-            Estimate(*paired_difference(other[SUBTRACTED], other[UNEDITED], seed=seed)[:3], len(other)),
+            _difference(other[SUBTRACTED], other[UNEDITED], seed),
             CHEESE_POST,
             "mostly unaffected",
             low=-LITTLE,
